@@ -1,0 +1,115 @@
+/**
+ * Checks for the options of definitions.
+ *
+ * Constructors of probes, remedies, components and process specifications are synchronous and plain, so that a stack
+ * reads as data. A bad value there is a programmer's mistake: it throws `OptionError` at once, before anything starts.
+ *
+ * @since 0.1.0
+ */
+import * as Duration from "effect/Duration"
+import * as Option from "effect/Option"
+
+/**
+ * An option has a value that cannot work.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class OptionError extends Error {
+  readonly _tag = "OptionError"
+  override readonly name = "OptionError"
+  /** The module whose constructor refused, for example `HttpProbe`. */
+  readonly module: string
+  /** The path of the option, for example `policy.fall`. */
+  readonly option: string
+  readonly value: unknown
+  /** What would be accepted, for example `an integer from 1 to 65535`. */
+  readonly expected: string
+  constructor(module: string, option: string, value: unknown, expected: string) {
+    super(`${module}: option "${option}" is ${show(value)}, expected ${expected}`)
+    this.module = module
+    this.option = option
+    this.value = value
+    this.expected = expected
+  }
+}
+
+const show = (value: unknown): string => {
+  if (typeof value === "string") return JSON.stringify(value)
+  if (Duration.isDuration(value)) return Duration.format(value)
+  if (typeof value === "object" && value !== null) return Array.isArray(value) ? "an array" : "an object"
+  return String(value)
+}
+
+const units = new Set(["weeks", "days", "hours", "minutes", "seconds", "milliseconds", "microseconds", "nanoseconds"])
+
+/** `Duration` takes NaN and objects of no unit that it knows, such as a misspelt one, for zero. */
+const isMeant = (value: unknown): boolean => {
+  if (typeof value !== "object" || value === null || Duration.isDuration(value)) return !Number.isNaN(value)
+  if (Array.isArray(value)) return !value.some(Number.isNaN)
+  const entries: ReadonlyArray<[string, unknown]> = Object.entries(value)
+  return entries.length > 0 && entries.every(([unit, amount]) => units.has(unit) && !Number.isNaN(amount))
+}
+
+/** The checks of one module; each returns the value when it is good and throws `OptionError` when it is not. */
+export interface Checks {
+  readonly fail: (option: string, value: unknown, expected: string) => never
+  readonly nonEmptyString: (option: string, value: unknown) => string
+  readonly integer: (option: string, value: unknown, min: number, max?: number) => number
+  readonly port: (option: string, value: unknown) => number
+  /** A finite duration of at least `min` (0 unless told). */
+  readonly duration: (option: string, value: Duration.Input, min?: Duration.Input) => Duration.Duration
+  readonly httpUrl: (option: string, value: unknown) => URL
+  readonly oneOf: <const A extends string>(option: string, value: unknown, allowed: ReadonlyArray<A>) => A
+  /** Refuses keys that are not known: a misspelt option must not be ignored in silence. */
+  readonly known: (value: object, keys: ReadonlyArray<string>, prefix?: string) => void
+}
+
+/**
+ * Makes the checks that a module's constructors use.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const checks = (module: string): Checks => {
+  const fail = (option: string, value: unknown, expected: string): never => {
+    throw new OptionError(module, option, value, expected)
+  }
+  const integer = (option: string, value: unknown, min: number, max = Number.MAX_SAFE_INTEGER): number =>
+    typeof value === "number" && Number.isInteger(value) && value >= min && value <= max
+      ? value
+      : fail(
+          option,
+          value,
+          max === Number.MAX_SAFE_INTEGER ? `an integer of at least ${min}` : `an integer from ${min} to ${max}`
+        )
+  return {
+    fail,
+    integer,
+    port: (option, value) => integer(option, value, 1, 65535),
+    nonEmptyString: (option, value) =>
+      typeof value === "string" && value.length > 0 ? value : fail(option, value, "a non-empty string"),
+    duration: (option, value, min = 0) => {
+      const duration = isMeant(value) ? Option.filter(Duration.fromInput(value), Duration.isFinite) : Option.none()
+      const least = Duration.fromInputUnsafe(min)
+      if (Option.isNone(duration) || Duration.isLessThan(duration.value, least)) {
+        return fail(option, value, `a finite duration of at least ${Duration.format(least)}`)
+      }
+      return duration.value
+    },
+    httpUrl: (option, value) => {
+      const url = typeof value === "string" && URL.canParse(value) ? new URL(value) : undefined
+      return url !== undefined && (url.protocol === "http:" || url.protocol === "https:")
+        ? url
+        : fail(option, value, "an http:// or https:// URL")
+    },
+    oneOf: (option, value, allowed) =>
+      allowed.find((one) => one === value) ?? fail(option, value, `one of ${allowed.join(", ")}`),
+    known: (value, keys, prefix = "") => {
+      for (const key of Object.keys(value)) {
+        if (!keys.includes(key))
+          fail(prefix + key, Reflect.get(value, key), `no such option; known are ${keys.join(", ")}`)
+      }
+    }
+  }
+}

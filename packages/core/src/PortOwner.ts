@@ -1,0 +1,64 @@
+/**
+ * Who listens on a TCP port: from the socket's inode in `/proc/net/tcp` to the processes that have it open.
+ *
+ * @since 0.1.0
+ */
+import * as Effect from "effect/Effect"
+
+import * as ProcessIdentity from "./ProcessIdentity.ts"
+import { isDead, ProcessTable, type Unsupported } from "./ProcessTable.ts"
+
+/**
+ * The holders of one port.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface PortHolders {
+  readonly listening: boolean
+  /** Processes that have a listening socket of the port open; several may share one. */
+  readonly holders: ReadonlyArray<ProcessIdentity.ProcessIdentity>
+  /** Listening sockets whose holder cannot be seen (another user's process, another namespace). */
+  readonly unseen: number
+}
+
+/**
+ * Finds the holders of a port.
+ *
+ * With `expected`, those pids are looked at first, and nobody else if they hold every listening socket: looking through
+ * the open files of every process costs milliseconds, and is needed only when something is wrong. Without `others`
+ * nobody else is looked at in any case; the sockets that are not theirs count as unseen.
+ *
+ * @category operations
+ * @since 0.1.0
+ */
+export const find = Effect.fnUntraced(function* (
+  port: number,
+  options: {
+    readonly expected?: ReadonlyArray<number>
+    /** `true` unless told. */
+    readonly others?: boolean
+  } = {}
+): Effect.fn.Return<PortHolders, Unsupported> {
+  const table = yield* ProcessTable
+  const unclaimed = new Set((yield* table.listening(port)).map((socket) => socket.inode))
+  if (unclaimed.size === 0) return { listening: false, holders: [], unseen: 0 }
+  const wanted = new Set(unclaimed)
+  const holders: Array<ProcessIdentity.ProcessIdentity> = []
+
+  const claim = Effect.fnUntraced(function* (pid: number) {
+    const held = [...(yield* table.sockets(pid))].filter((inode) => wanted.has(inode))
+    const identity = held.length === 0 ? undefined : yield* ProcessIdentity.of(pid)
+    if (identity === undefined) return
+    for (const inode of held) unclaimed.delete(inode)
+    holders.push(identity)
+  })
+
+  const expected = new Set(options.expected)
+  yield* Effect.forEach(expected, claim, { discard: true })
+  if (unclaimed.size > 0 && options.others !== false) {
+    const others = (yield* table.all).filter((stat) => !isDead(stat) && !expected.has(stat.pid))
+    yield* Effect.forEach(others, (stat) => claim(stat.pid), { discard: true })
+  }
+  return { listening: true, holders, unseen: unclaimed.size }
+})

@@ -1,0 +1,21 @@
+/**
+ * @since 0.1.0
+ */
+export * as Component from "./Component.ts"
+export * as DurableFile from "./DurableFile.ts"
+export * as Health from "./Health.ts"
+export * as Intensity from "./Intensity.ts"
+export * as Lease from "./Lease.ts"
+export * as Monotonic from "./Monotonic.ts"
+export * as Options from "./Options.ts"
+export * as OwnerLock from "./OwnerLock.ts"
+export * as PortOwner from "./PortOwner.ts"
+export * as Probe from "./Probe.ts"
+export * as ProcessControl from "./ProcessControl.ts"
+export * as ProcessExit from "./ProcessExit.ts"
+export * as ProcessIdentity from "./ProcessIdentity.ts"
+export * as ProcessTable from "./ProcessTable.ts"
+export * as Redaction from "./Redaction.ts"
+export * as Remediator from "./Remediator.ts"
+export * as StateDirectory from "./StateDirectory.ts"
+export * as Verdict from "./Verdict.ts"

@@ -1,0 +1,122 @@
+import { assert, describe, it } from "@effect/vitest"
+import * as Duration from "effect/Duration"
+
+import * as Options from "../src/Options.ts"
+import { refusal } from "./support.ts"
+
+const checks = Options.checks("Test")
+
+interface Case {
+  readonly check: (value: never) => unknown
+  readonly good: ReadonlyArray<unknown>
+  readonly bad: ReadonlyArray<unknown>
+  readonly expected: string
+}
+
+const cases: Readonly<Record<string, Case>> = {
+  nonEmptyString: {
+    check: (value) => checks.nonEmptyString("o", value),
+    good: ["a", " "],
+    bad: ["", 1, null, undefined, ["a"]],
+    expected: "a non-empty string"
+  },
+  "integer of at least": {
+    check: (value) => checks.integer("o", value, 2),
+    good: [2, 3, Number.MAX_SAFE_INTEGER],
+    bad: [1, 2.5, "2", Number.NaN, Number.POSITIVE_INFINITY, null, 2n],
+    expected: "an integer of at least 2"
+  },
+  "integer from to": {
+    check: (value) => checks.integer("o", value, 2, 4),
+    good: [2, 3, 4],
+    bad: [1, 5, undefined],
+    expected: "an integer from 2 to 4"
+  },
+  port: {
+    check: (value) => checks.port("o", value),
+    good: [1, 80, 65535],
+    bad: [0, 65536, "80", -1, 80.5],
+    expected: "an integer from 1 to 65535"
+  },
+  oneOf: {
+    check: (value) => checks.oneOf("o", value, ["a", "b"]),
+    good: ["a", "b"],
+    bad: ["c", "", "A", undefined, 1],
+    expected: "one of a, b"
+  }
+}
+
+const millis = (value: Duration.Input, min?: Duration.Input) => Duration.toMillis(checks.duration("o", value, min))
+
+describe("checks", () => {
+  for (const [name, { bad, check, expected, good }] of Object.entries(cases)) {
+    it(`${name} returns what is good`, () => {
+      for (const value of good) assert.strictEqual(check(value as never), value)
+    })
+    it(`${name} refuses what is not, with all there is to know`, () => {
+      for (const value of bad) {
+        const error = refusal(() => check(value as never))
+        assert.deepStrictEqual(
+          { module: error.module, option: error.option, value: error.value, expected: error.expected },
+          { module: "Test", option: "o", value, expected }
+        )
+        assert.include(error.message, `Test: option "o" is `)
+        assert.include(error.message, expected)
+      }
+    })
+  }
+
+  it("duration takes every form of a finite one", () => {
+    assert.strictEqual(millis("2 seconds"), 2000)
+    assert.strictEqual(millis(150), 150)
+    assert.strictEqual(millis(0), 0)
+    assert.strictEqual(millis({ minutes: 1, seconds: 0 }), 60_000)
+    assert.strictEqual(millis([1, 5_000_000]), 1005)
+    assert.strictEqual(millis(5_000_000n), 5)
+    assert.strictEqual(millis(Duration.minutes(1), "1 minute"), 60_000)
+  })
+
+  it("duration refuses the infinite, the negative, the too short and what is none", () => {
+    for (const value of ["Infinity", Duration.infinity, "-1 seconds", -5, "2 fortnights", "", null, true]) {
+      assert.strictEqual(refusal(() => checks.duration("o", value as never)).option, "o", String(value))
+    }
+    for (const value of [Number.NaN, {}, { sconds: 1 }, { seconds: Number.NaN }, { seconds: 1, minuts: 1 }, [1, NaN]]) {
+      assert.strictEqual(refusal(() => checks.duration("o", value as never)).option, "o", JSON.stringify(value))
+    }
+    const error = refusal(() => checks.duration("timeout", "5 millis", "1 second"))
+    assert.strictEqual(error.expected, "a finite duration of at least 1s")
+    assert.strictEqual(error.message, 'Test: option "timeout" is "5 millis", expected a finite duration of at least 1s')
+  })
+
+  it("httpUrl parses http and https, and nothing else", () => {
+    assert.strictEqual(checks.httpUrl("o", "http://127.0.0.1:1/x").port, "1")
+    assert.strictEqual(checks.httpUrl("o", "https://example.org").protocol, "https:")
+    for (const value of ["example.org", "ftp://example.org", "file:///etc", "", 1, null, new URL("http://a/")]) {
+      assert.strictEqual(refusal(() => checks.httpUrl("o", value)).expected, "an http:// or https:// URL")
+    }
+  })
+
+  it("known refuses a misspelt option, with its path", () => {
+    checks.known({ fall: 1 }, ["fall", "rise"])
+    checks.known({}, [])
+    const error = refusal(() => checks.known({ fall: 1, raise: 2 }, ["fall", "rise"], "policy."))
+    assert.deepStrictEqual([error.option, error.value], ["policy.raise", 2])
+    assert.strictEqual(error.expected, "no such option; known are fall, rise")
+  })
+})
+
+const shown = (value: unknown) => new Options.OptionError("M", "o", value, "better").message
+
+describe("OptionError", () => {
+  it("is an error with a tag, and shows values briefly", () => {
+    const error = new Options.OptionError("M", "o", 1, "better")
+    assert.instanceOf(error, Error)
+    assert.deepStrictEqual([error._tag, error.name], ["OptionError", "OptionError"])
+    assert.strictEqual(shown("a\nb"), 'M: option "o" is "a\\nb", expected better')
+    assert.strictEqual(shown(undefined), 'M: option "o" is undefined, expected better')
+    assert.strictEqual(shown({ password: "hunter2" }), 'M: option "o" is an object, expected better')
+    assert.strictEqual(shown([1, 2]), 'M: option "o" is an array, expected better')
+    assert.strictEqual(shown(Duration.seconds(90)), 'M: option "o" is 1m 30s, expected better')
+    assert.strictEqual(shown(Symbol("x")), 'M: option "o" is Symbol(x), expected better')
+  })
+})

@@ -1,0 +1,218 @@
+import { assert, describe, it } from "@effect/vitest"
+import * as Deferred from "effect/Deferred"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as Ref from "effect/Ref"
+import * as TestClock from "effect/testing/TestClock"
+
+import * as Probe from "../src/Probe.ts"
+import * as Verdict from "../src/Verdict.ts"
+import * as F from "./fixture.ts"
+import { refusal } from "./support.ts"
+
+const verdicts = {
+  healthy: Verdict.healthy,
+  inconclusive: Verdict.inconclusive("the network is down"),
+  degraded: Verdict.degraded(new F.QueueStuck({ length: 3 }), ["3 wait"]),
+  unhealthy: Verdict.unhealthy(new F.OutOfMemory({ rss: 1 }), ["1 byte"])
+} satisfies Record<string, Verdict.Verdict<F.OutOfMemory | F.QueueStuck>>
+
+type Name = keyof typeof verdicts
+
+const names: ReadonlyArray<Name> = ["healthy", "inconclusive", "degraded", "unhealthy"]
+
+const finding = (name: Name, options: Partial<Pick<Probe.Any, "effects" | "duringStartup">> = {}) =>
+  Probe.make({
+    ...options,
+    name,
+    reports: [F.OutOfMemory, F.QueueStuck],
+    check: Effect.succeed<Verdict.Verdict<F.OutOfMemory | F.QueueStuck>>(verdicts[name])
+  })
+
+describe("Probe.make", () => {
+  it("changes nothing and waits for the start unless told", () => {
+    const { duringStartup, effects } = F.memory
+    assert.deepStrictEqual({ effects, duringStartup }, { effects: "none", duringStartup: "held" })
+    const told = finding("healthy", { effects: "synthetic", duringStartup: "judged" })
+    assert.deepStrictEqual([told.effects, told.duringStartup], ["synthetic", "judged"])
+  })
+
+  it("refuses bad options by name", () => {
+    const check = Effect.succeed(Verdict.healthy)
+    const refused = (options: object) => refusal(() => Probe.make({ name: "x", reports: [], check, ...options }))
+    assert.strictEqual(refused({ name: "" }).option, "name")
+    assert.strictEqual(refused({ effects: "some" }).option, "effects")
+    const error = refused({ duringStartup: "ignored" })
+    assert.deepStrictEqual(
+      [error.option, error.value, error.expected],
+      ["duringStartup", "ignored", "one of held, judged"]
+    )
+  })
+})
+
+const sleeping = (name: string, seconds: number) =>
+  Probe.make({
+    name,
+    reports: [],
+    check: Effect.as(Effect.sleep(Duration.seconds(seconds)), Verdict.healthy)
+  })
+
+const effects = (...all: ReadonlyArray<Probe.Effects>) => {
+  const [first = "none", ...others] = all
+  return Probe.all("x", [
+    finding("healthy", { effects: first }),
+    ...others.map((one) => finding("healthy", { effects: one }))
+  ]).effects
+}
+
+describe("combining", () => {
+  // Ascending: what stands later wins.
+  const ranks = {
+    all: ["healthy", "inconclusive", "degraded", "unhealthy"],
+    any: ["unhealthy", "inconclusive", "degraded", "healthy"]
+  } satisfies Record<string, ReadonlyArray<Name>>
+
+  for (const [kind, combine] of [
+    ["all", Probe.all],
+    ["any", Probe.any]
+  ] as const) {
+    for (const first of names) {
+      for (const second of names) {
+        it.effect(`${kind} of ${first} and ${second}`, () =>
+          Effect.gen(function* () {
+            const { check } = combine("both", [finding(first), finding(second)])
+            const rank: ReadonlyArray<Name> = ranks[kind]
+            const winner = rank.indexOf(second) > rank.indexOf(first) ? second : first
+            assert.strictEqual(yield* check, verdicts[winner])
+          })
+        )
+      }
+    }
+  }
+
+  it.effect("takes the first of equals, as causes come before symptoms", () =>
+    Effect.gen(function* () {
+      const other = Verdict.unhealthy(new F.QueueStuck({ length: 9 }))
+      const second = Probe.make({ name: "second", reports: [F.QueueStuck], check: Effect.succeed(other) })
+      assert.strictEqual(yield* Probe.all("both", [finding("unhealthy"), second]).check, verdicts.unhealthy)
+      assert.strictEqual(yield* Probe.all("both", [second, finding("unhealthy")]).check, other)
+    })
+  )
+
+  it.effect("asks all at once, so it takes as long as the slowest", () =>
+    Effect.gen(function* () {
+      const fiber = yield* Effect.forkChild(
+        Probe.all("slow", [sleeping("a", 3), sleeping("b", 4), sleeping("c", 2)]).check
+      )
+      yield* TestClock.adjust("4 seconds")
+      assert.deepStrictEqual(fiber.pollUnsafe(), Exit.succeed(Verdict.healthy))
+    })
+  )
+
+  it("reports what its parts report, and is as far-reaching as the worst of them", () => {
+    assert.deepStrictEqual(Probe.all("x", [F.port, F.memory]).reports, [F.PortHeld, F.NotListening, F.OutOfMemory])
+    assert.strictEqual(effects("none", "none"), "none")
+    assert.strictEqual(effects("none", "own-file"), "own-file")
+    assert.strictEqual(effects("own-file", "synthetic"), "synthetic")
+    assert.strictEqual(effects("synthetic", "own-file"), "synthetic")
+  })
+
+  it("is judged during startup only if every part is", () => {
+    const judged = finding("healthy", { duringStartup: "judged" })
+    assert.strictEqual(Probe.all("x", [judged, judged]).duringStartup, "judged")
+    assert.strictEqual(Probe.all("x", [judged, finding("healthy")]).duringStartup, "held")
+  })
+
+  it("refuses an empty set and an empty name", () => {
+    for (const combine of [Probe.all, Probe.any]) {
+      assert.strictEqual(refusal(() => combine("x", [] as never)).option, "probes")
+      assert.strictEqual(refusal(() => combine("", [F.memory])).option, "name")
+    }
+  })
+})
+
+const renamed = (name: Name) => Probe.map(finding(name), [F.NotListening], () => new F.NotListening({ port: 7 }))
+
+describe("Probe.map", () => {
+  it.effect("renames signatures, keeps evidence, and leaves the rest alone", () =>
+    Effect.gen(function* () {
+      assert.deepStrictEqual(renamed("unhealthy").reports, [F.NotListening])
+      const signature = new F.NotListening({ port: 7 })
+      assert.deepStrictEqual(yield* renamed("unhealthy").check, Verdict.unhealthy(signature, ["1 byte"]))
+      assert.deepStrictEqual(yield* renamed("degraded").check, Verdict.degraded(signature, ["3 wait"]))
+      assert.strictEqual(yield* renamed("healthy").check, verdicts.healthy)
+      assert.strictEqual(yield* renamed("inconclusive").check, verdicts.inconclusive)
+    })
+  )
+})
+
+describe("Probe.degrade", () => {
+  it.effect("turns the named signatures into a defect worth knowing", () =>
+    Effect.gen(function* () {
+      const { signature } = verdicts.unhealthy
+      const degraded = Probe.degrade(finding("unhealthy"), "OutOfMemory")
+      assert.deepStrictEqual(yield* degraded.check, Verdict.degraded(signature, ["1 byte"]))
+      assert.strictEqual(yield* Probe.degrade(finding("unhealthy"), "QueueStuck").check, verdicts.unhealthy)
+      assert.strictEqual(yield* Probe.degrade(finding("unhealthy")).check, verdicts.unhealthy)
+      for (const name of ["healthy", "degraded", "inconclusive"] as const) {
+        assert.strictEqual(yield* Probe.degrade(finding(name), "OutOfMemory", "QueueStuck").check, verdicts[name])
+      }
+    })
+  )
+})
+
+describe("Probe.withTimeout", () => {
+  it.effect("reports a check that takes too long, and has interrupted it by then", () =>
+    Effect.gen(function* () {
+      const interrupted = yield* Ref.make(false)
+      const started = yield* Deferred.make<void>()
+      const hanging = Probe.make({
+        name: "hanging",
+        reports: [F.OutOfMemory],
+        check: Deferred.succeed(started, undefined).pipe(
+          Effect.andThen(Effect.never),
+          Effect.onInterrupt(() => Ref.set(interrupted, true))
+        )
+      })
+      const probe = Probe.withTimeout(hanging, "3 seconds")
+      assert.deepStrictEqual(probe.reports, [F.OutOfMemory, Probe.Timeout])
+      const fiber = yield* Effect.forkChild(probe.check)
+      yield* Deferred.await(started)
+      yield* TestClock.adjust("2999 millis")
+      assert.isUndefined(fiber.pollUnsafe())
+      assert.isFalse(yield* Ref.get(interrupted))
+      yield* TestClock.adjust("1 millis")
+      const timeout = new Probe.Timeout({ probe: "hanging", after: Duration.seconds(3) })
+      assert.deepStrictEqual(yield* Fiber.join(fiber), Verdict.unhealthy(timeout))
+      assert.isTrue(yield* Ref.get(interrupted))
+    })
+  )
+
+  it.effect("does not touch a check that ends in time", () =>
+    Effect.gen(function* () {
+      const slow = Probe.make({
+        name: "slow",
+        reports: [F.OutOfMemory],
+        check: Effect.as(Effect.sleep("2 seconds"), verdicts.unhealthy)
+      })
+      const fiber = yield* Effect.forkChild(Probe.withTimeout(slow, "3 seconds").check)
+      yield* TestClock.adjust("2 seconds")
+      assert.strictEqual(yield* Fiber.join(fiber), verdicts.unhealthy)
+    })
+  )
+
+  it.effect("leaves a bug a bug", () =>
+    Effect.gen(function* () {
+      const broken = Probe.make({ name: "broken", reports: [], check: Effect.die("a bug") })
+      assert.deepStrictEqual(yield* Effect.exit(Probe.withTimeout(broken, "1 second").check), Exit.die("a bug"))
+    })
+  )
+
+  it("refuses a timeout that never comes, or at once", () => {
+    for (const after of ["0 millis", "Infinity", "soon", Number.NaN] as const) {
+      assert.strictEqual(refusal(() => Probe.withTimeout(F.memory, after as never)).option, "after")
+    }
+  })
+})

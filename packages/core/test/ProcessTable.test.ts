@@ -1,0 +1,147 @@
+import * as ChildProcess from "node:child_process"
+import * as Fs from "node:fs"
+
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+
+import { descendants, isDead, type ProcessStat, ProcessTable, Unsupported } from "../src/ProcessTable.ts"
+import { cannotBeNobody, child, exitOf, idle, lookAsNobody, skip, tableWith, zombie } from "./support.ts"
+
+const stat = (pid: number, parent: number, state = "S"): ProcessStat => ({
+  pid,
+  parent,
+  state,
+  group: 1,
+  session: 1,
+  startTime: 1,
+  command: "x"
+})
+
+/** Pids of the descendants in a table of our own. */
+const below = (all: ReadonlyArray<ProcessStat>, pid: number) =>
+  descendants(pid).pipe(
+    Effect.provideServiceEffect(ProcessTable, tableWith({ all: Effect.succeed(all) })),
+    Effect.map((found) => found.map((one) => one.pid))
+  )
+
+describe("ProcessTable", () => {
+  it.live("reads a process", () =>
+    Effect.gen(function* () {
+      const table = yield* ProcessTable
+      const { identity } = yield* child(idle, { env: { CORE_TEST: "a=b c", CORE_TESTS: "other" } })
+      const found = yield* table.stat(identity.pid)
+      assert.strictEqual(found?.pid, identity.pid)
+      assert.strictEqual(found?.parent, process.pid)
+      assert.isAbove(found?.startTime ?? 0, 0)
+      assert.isFalse(found !== undefined && isDead(found))
+      assert.isTrue((yield* table.all).some(({ pid }) => pid === identity.pid))
+      assert.include(yield* table.commandLine(identity.pid), "setInterval")
+      assert.strictEqual(yield* table.variable(identity.pid, "CORE_TEST"), "a=b c")
+      assert.isUndefined(yield* table.variable(identity.pid, "CORE_TES"))
+      assert.match(yield* table.bootId, /^[0-9a-f-]{36}$/)
+    })
+  )
+
+  it.live("reads names with spaces and parentheses", () =>
+    Effect.gen(function* () {
+      const table = yield* ProcessTable
+      const { identity } = yield* child(`
+        import { writeFileSync } from "node:fs"
+        writeFileSync("/proc/self/comm", ") R 1 (x")
+        ${idle}
+      `)
+      const found = yield* table.stat(identity.pid)
+      assert.strictEqual(found?.command, ") R 1 (x")
+      assert.strictEqual(found?.parent, process.pid)
+      assert.strictEqual(found?.startTime, identity.startTime)
+    })
+  )
+
+  it.live("knows nobody by a pid that is free or none", () =>
+    Effect.gen(function* () {
+      const table = yield* ProcessTable
+      const ended = yield* child(idle)
+      ended.process.kill("SIGKILL")
+      yield* exitOf(ended)
+      for (const pid of [ended.identity.pid, 0, -1, 1.5, Number.NaN, 2 ** 40]) {
+        assert.isUndefined(yield* table.stat(pid), String(pid))
+      }
+      assert.strictEqual(yield* table.commandLine(ended.identity.pid), "")
+      assert.isUndefined(yield* table.variable(ended.identity.pid, "PATH"))
+      assert.strictEqual((yield* table.sockets(ended.identity.pid)).size, 0)
+      assert.isFalse(yield* table.kill(ended.identity.pid, "SIGTERM"))
+    })
+  )
+
+  it.live("tells a zombie from a living process", () =>
+    Effect.gen(function* () {
+      const table = yield* ProcessTable
+      const pid = yield* zombie
+      assert.isTrue(process.kill(pid, 0), "it still answers to signals")
+      const found = yield* table.stat(pid)
+      assert.isTrue(found !== undefined && isDead(found))
+    })
+  )
+
+  it.live("finds the living descendants, children before grandchildren", () =>
+    Effect.gen(function* () {
+      const parent = yield* child(`
+        import { spawn } from "node:child_process"
+        const grandchild = ${JSON.stringify(idle)}
+        const code = "const { spawn } = require('node:child_process');" +
+          "const below = spawn(process.execPath, ['-e', process.env.BELOW], { stdio: ['ignore', 'pipe', 'ignore'] });" +
+          "below.stdout.once('data', () => console.log(below.pid)); setInterval(() => {}, 1_000_000)"
+        const middle = spawn(process.execPath, ["-e", code], { env: { ...process.env, BELOW: grandchild } })
+        middle.stdout.once("data", (pid) => console.log(JSON.stringify([middle.pid, Number(pid)])))
+      `)
+      const [middle, grandchild] = JSON.parse(parent.line) as [number, number]
+      const found = yield* descendants(parent.identity.pid)
+      assert.deepStrictEqual(
+        found.map(({ pid }) => pid),
+        [middle, grandchild]
+      )
+      assert.deepStrictEqual(yield* descendants(grandchild), [])
+    })
+  )
+
+  it.effect("leaves zombies out of the descendants, and ends in a table that holds a circle", () =>
+    Effect.gen(function* () {
+      assert.deepStrictEqual(yield* below([stat(2, 1), stat(3, 2), stat(4, 1, "Z"), stat(5, 4)], 1), [2, 3])
+      // A snapshot is not taken in one moment: a pid may be given anew while it is.
+      assert.deepStrictEqual(yield* below([stat(2, 3), stat(3, 2)], 2), [3])
+    })
+  )
+
+  const cannotHide =
+    cannotBeNobody() ||
+    skip(
+      ChildProcess.spawnSync("unshare", ["--mount", "mount", "-t", "proc", "-o", "hidepid=2", "proc", "/proc"])
+        .status !== 0,
+      "this machine cannot mount a /proc that hides processes"
+    )
+
+  it.live.skipIf(cannotHide)("does not take a process that /proc hides for dead", () =>
+    Effect.gen(function* () {
+      const { identity } = yield* child(idle)
+      const expression = `module.ProcessTable.use((table) => table.stat(${identity.pid}))`
+      const hidden = [
+        "unshare",
+        "--mount",
+        "sh",
+        "-c",
+        'mount -t proc -o hidepid=2 proc /proc && exec "$@"',
+        "sh"
+      ] as const
+      const { failure } = lookAsNobody("ProcessTable", expression, hidden)
+      assert.deepInclude(failure, { _tag: "Unsupported", feature: `reading process ${identity.pid}` })
+    })
+  )
+})
+
+describe("Unsupported", () => {
+  it("says what is missing", () => {
+    const error = new Unsupported({ feature: "the boot id", platform: "darwin" })
+    assert.match(error.message, /^the boot id needs Linux's \/proc.*this is darwin$/)
+    assert.isTrue(Fs.existsSync("/proc/self/stat"), "these tests need it too")
+  })
+})

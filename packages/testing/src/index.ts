@@ -1,0 +1,10 @@
+/**
+ * @since 0.1.0
+ */
+export * as Binary from "./Binary.ts"
+export * as Expect from "./Expect.ts"
+export * as ProcessFault from "./ProcessFault.ts"
+export * as TestFolder from "./TestFolder.ts"
+export * as TestProcess from "./TestProcess.ts"
+export * as TestProcessControl from "./TestProcessControl.ts"
+export * as TestProcessTable from "./TestProcessTable.ts"
