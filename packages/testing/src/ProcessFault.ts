@@ -118,7 +118,7 @@ export const bystander: Effect.Effect<ProcessIdentity.ProcessIdentity, ProcessFa
       Effect.sync(() =>
         ChildProcess.spawn(process.execPath, ["-e", "setInterval(() => {}, 60_000)"], { stdio: "ignore" })
       ),
-      (running) => Effect.sync(() => running.kill("SIGKILL"))
+      (running) => Effect.sync(() => running.pid !== undefined && running.kill("SIGKILL"))
     )
     const identity = child.pid === undefined ? undefined : yield* ProcessIdentity.of(child.pid)
     return identity ?? (yield* new ProcessFaultError({ fault: "bystander", why: "it could not be started" }))

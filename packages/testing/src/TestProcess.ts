@@ -26,7 +26,9 @@ const spawned = (command: string, args: ReadonlyArray<string>) =>
     }),
     (child) =>
       Effect.callback<void>((resume) => {
-        if (child.exitCode !== null || child.signalCode !== null || !child.kill("SIGKILL")) resume(Effect.void)
+        // `kill` of a child that could not be started signals whatever number its handle happens to hold: 0 is everybody.
+        const runs = child.pid !== undefined && child.exitCode === null && child.signalCode === null
+        if (!runs || !child.kill("SIGKILL")) resume(Effect.void)
         else child.once("exit", () => resume(Effect.void))
       })
   )

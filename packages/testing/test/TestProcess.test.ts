@@ -1,8 +1,9 @@
+import * as ChildProcess from "node:child_process"
 import * as Fs from "node:fs"
 import * as Net from "node:net"
 import * as Path from "node:path"
 
-import { assert, describe, it } from "@effect/vitest"
+import { assert, describe, it, vi } from "@effect/vitest"
 import * as PortOwner from "@nexobot/core/PortOwner"
 import * as ProcessIdentity from "@nexobot/core/ProcessIdentity"
 import { ProcessTable } from "@nexobot/core/ProcessTable"
@@ -44,10 +45,13 @@ describe("start", () => {
     })
   )
 
-  it.live("dies of a program that is not there", () =>
+  it.live("dies of a program that is not there, and signals nobody", () =>
     Effect.gen(function* () {
-      const exit = yield* Effect.exit(TestProcess.start("/no/such/program"))
+      const kill = vi.spyOn(ChildProcess.ChildProcess.prototype, "kill")
+      const exit = yield* Effect.exit(Effect.scoped(TestProcess.start("/no/such/program")))
       assert.include(String(exit), "no process undefined")
+      assert.deepStrictEqual(kill.mock.calls, [])
+      kill.mockRestore()
     })
   )
 })
