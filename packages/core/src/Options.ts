@@ -56,6 +56,8 @@ export interface Checks {
   readonly fail: (option: string, value: unknown, expected: string) => never
   readonly nonEmptyString: (option: string, value: unknown) => string
   readonly integer: (option: string, value: unknown, min: number, max?: number) => number
+  /** A finite number, whole or not. */
+  readonly number: (option: string, value: unknown, min: number, max?: number) => number
   readonly port: (option: string, value: unknown) => number
   /** A finite duration of at least `min` (0 unless told). */
   readonly duration: (option: string, value: Duration.Input, min?: Duration.Input) => Duration.Duration
@@ -86,6 +88,10 @@ export const checks = (module: string): Checks => {
   return {
     fail,
     integer,
+    number: (option, value, min, max = Number.MAX_VALUE) =>
+      typeof value === "number" && Number.isFinite(value) && value >= min && value <= max
+        ? value
+        : fail(option, value, max === Number.MAX_VALUE ? `a number of at least ${min}` : `a number from ${min} to ${max}`),
     port: (option, value) => integer(option, value, 1, 65535),
     nonEmptyString: (option, value) =>
       typeof value === "string" && value.length > 0 ? value : fail(option, value, "a non-empty string"),
