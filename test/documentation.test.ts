@@ -30,7 +30,8 @@ const pages = [
   "README.md",
   ...Fs.readdirSync(Path.join(root, "packages")).map((name) => Path.join("packages", name, "README.md")),
   ...pagesIn("docs"),
-  ...pagesIn("docs/guide")
+  ...pagesIn("docs/guide"),
+  ...pagesIn("docs/policies")
 ].filter((page) => Fs.existsSync(Path.join(root, page)))
 
 /** What the compiler says of the examples; empty when all are right. */

@@ -35,6 +35,7 @@ export default defineConfig({
     search: { provider: "local" },
     nav: [
       { text: "Guide", link: "/guide/getting-started" },
+      { text: "Policies", link: "/policies/" },
       { text: "API", link: "/api/" },
       { text: "Decisions", link: `/decisions/${pages("decisions")[0] ?? ""}` }
     ],
@@ -45,6 +46,11 @@ export default defineConfig({
           text: sentence(page),
           link: `/guide/${page}`
         }))
+      },
+      {
+        text: "Policies",
+        link: "/policies/",
+        items: pages("policies").map((page) => ({ text: sentence(page), link: `/policies/${page}` }))
       },
       {
         text: "Decisions",

@@ -2,6 +2,9 @@
  * The circuits of several processes that call the same thing, seen together. A process votes when its own circuit opens;
  * only a quorum of votes opens the circuits of the others, so that one bad process does not stop everybody.
  *
+ * A vote or a withdrawal of the node that holds the trial of that key ends the trial, so that the next node need not wait
+ * for the lease: the vote says that the trial failed, the withdrawal that it succeeded.
+ *
  * @since 0.1.0
  */
 import * as Clock from "effect/Clock"
@@ -48,13 +51,16 @@ export interface Tally {
 export class CircuitVotes extends Context.Service<
   CircuitVotes,
   {
-    /** Says that this node's circuit is open for so long; a later vote replaces an earlier one. */
+    /** Says that this node's circuit is open for so long; a later vote replaces an earlier one. Ends its own trial. */
     readonly vote: (key: string, node: string, open: Duration.Duration) => Effect.Effect<void, CircuitVotesError>
-    /** Says that this node's circuit closed; nothing happens without a vote. */
+    /** Says that this node's circuit closed. Takes back its vote, if there is one, and ends its own trial. */
     readonly withdraw: (key: string, node: string) => Effect.Effect<void, CircuitVotesError>
     /** Keys with votes; one that is not there has none. */
     readonly tally: Effect.Effect<ReadonlyMap<string, Tally>, CircuitVotesError>
-    /** The one trial that all nodes together may make of an open key: `true` for who gets it, for at most `lease`. */
+    /**
+     * The one trial that all nodes together may make of an open key: `true` for who gets it, for at most `lease`. Who has
+     * it may claim it again, which renews the lease.
+     */
     readonly claimTrial: (
       key: string,
       node: string,
@@ -64,6 +70,9 @@ export class CircuitVotes extends Context.Service<
     readonly changes: Stream.Stream<string>
   }
 >()("@nexobot/core/CircuitVotes") {}
+
+const later = (duration: Duration.Duration) =>
+  Effect.map(Clock.monotonicTimeNanos, (now) => now + Duration.toNanosUnsafe(duration))
 
 /**
  * Votes among the breakers of one process.
@@ -77,19 +86,23 @@ export const layerMemory: Layer.Layer<CircuitVotes> = Layer.effect(
     const votes = new Map<string, Map<string, bigint>>()
     const trials = new Map<string, { readonly node: string; readonly until: bigint }>()
     const changed = yield* PubSub.sliding<string>(64)
-    const later = (duration: Duration.Duration) =>
-      Effect.map(Clock.monotonicTimeNanos, (now) => now + Duration.toNanosUnsafe(duration))
+    const endTrial = (key: string, node: string) => {
+      if (trials.get(key)?.node === node) trials.delete(key)
+    }
     return CircuitVotes.of({
       vote: Effect.fnUntraced(function* (key, node, open) {
         const until = yield* later(open)
+        endTrial(key, node)
         votes.set(key, (votes.get(key) ?? new Map<string, bigint>()).set(node, until))
         yield* PubSub.publish(changed, key)
       }),
       withdraw: Effect.fnUntraced(function* (key, node) {
+        endTrial(key, node)
         if (votes.get(key)?.delete(node) === true) yield* PubSub.publish(changed, key)
       }),
       tally: Effect.map(Clock.monotonicTimeNanos, (now) => {
         const tally = new Map<string, Tally>()
+        for (const [key, { until }] of trials) if (until <= now) trials.delete(key)
         for (const [key, byNode] of votes) {
           for (const [node, until] of byNode) if (until <= now) byNode.delete(node)
           if (byNode.size === 0) votes.delete(key)

@@ -5,6 +5,7 @@
  */
 import * as Crypto from "node:crypto"
 import * as Fs from "node:fs/promises"
+import * as Os from "node:os"
 import * as Path from "node:path"
 
 import * as Effect from "effect/Effect"
@@ -31,8 +32,13 @@ export class DurableFileError extends Schema.TaggedError<DurableFileError>("@nex
 }
 
 /** The system's code of an error thrown by `node:fs`, else its text. */
-const codeOf = (cause: unknown): string =>
-  cause instanceof Error && "code" in cause && typeof cause.code === "string" ? cause.code : String(cause)
+const codeOf = (cause: unknown): string => {
+  if (!(cause instanceof Error && "code" in cause && typeof cause.code === "string")) return String(cause)
+  const { code } = cause
+  // Some codes Node knows by number only, among them EDQUOT, a quota that is used up.
+  const named = Object.entries(Os.constants.errno).find(([, number]) => code === `Unknown system error -${number}`)
+  return named?.[0] ?? code
+}
 
 /** File systems that have nothing to flush for a folder (some FUSE and network ones, Windows) answer with these. */
 const unflushable: ReadonlySet<string> = new Set(["EINVAL", "ENOTSUP", "ENOSYS", "EISDIR", "EPERM"])

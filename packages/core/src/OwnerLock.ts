@@ -5,10 +5,15 @@
  * The file is JSON with at least `pid`; the gateways of the field (clawdbot, openclaw) write
  * `{ pid, createdAt, configPath, startTime }` and are understood.
  *
+ * A lock on a volume that containers or machines share may name a process that cannot be seen from here: it counts as
+ * held. Locks taken here say in which pid namespace and on which machine their owner runs, so that it can be told.
+ *
  * @since 0.1.0
  */
 import * as Crypto from "node:crypto"
+import * as NodeFs from "node:fs"
 import * as Fs from "node:fs/promises"
+import * as Os from "node:os"
 import * as Path from "node:path"
 
 import * as DateTime from "effect/DateTime"
@@ -31,7 +36,11 @@ export const LockOwner = Schema.Struct({
   pid: Schema.Int.check(Schema.isGreaterThan(0)),
   /** Clock ticks after boot; without it a reused pid cannot be told from the owner. */
   startTime: Schema.optionalKey(Schema.Int),
-  bootId: Schema.optionalKey(Schema.String)
+  bootId: Schema.optionalKey(Schema.String),
+  /** The inode of its pid namespace, in which alone `pid` means something. */
+  pidNamespace: Schema.optionalKey(Schema.String),
+  /** The id of its machine, else the name of its host. */
+  host: Schema.optionalKey(Schema.String)
 })
 
 /**
@@ -42,7 +51,7 @@ export type LockOwner = typeof LockOwner.Type
 
 /**
  * - `Free`: there is no file.
- * - `Held`: its owner lives, or cannot be proven dead.
+ * - `Held`: its owner lives, or cannot be proven dead; `elsewhere` says where it runs when it cannot be seen from here.
  * - `Stale`: its owner is dead, for the reason in `proof`.
  * - `Unreadable`: the file is there and names nobody.
  *
@@ -51,17 +60,21 @@ export type LockOwner = typeof LockOwner.Type
  */
 export type LockStatus =
   | { readonly _tag: "Free" }
-  | { readonly _tag: "Held"; readonly owner: LockOwner }
+  | { readonly _tag: "Held"; readonly owner: LockOwner; readonly elsewhere?: string }
   | { readonly _tag: "Stale"; readonly owner: LockOwner; readonly proof: string; readonly content: string }
   | { readonly _tag: "Unreadable"; readonly why: string }
 
 /**
- * Somebody alive has the lock.
+ * Somebody has the lock who is alive, or runs where that cannot be seen from here.
  *
  * @category errors
  * @since 0.1.0
  */
-export class Held extends Schema.TaggedClass<Held>("@nexobot/core/OwnerLock/Held")("Held", { pid: Schema.Int }) {}
+export class Held extends Schema.TaggedClass<Held>("@nexobot/core/OwnerLock/Held")("Held", {
+  pid: Schema.Int,
+  /** Where it runs, when it cannot be seen from here. */
+  elsewhere: Schema.optionalKey(Schema.String)
+}) {}
 
 /**
  * The lock is not stale any more, or never was.
@@ -94,7 +107,9 @@ export class OwnerLockError extends Schema.TaggedError<OwnerLockError>("@nexobot
   override get message(): string {
     switch (this.reason._tag) {
       case "Held":
-        return `${this.path} is held by the running process ${this.reason.pid}`
+        return this.reason.elsewhere === undefined
+          ? `${this.path} is held by the running process ${this.reason.pid}`
+          : `${this.path} is held by process ${this.reason.pid} ${this.reason.elsewhere}, where nobody can see from here whether it runs: end it there, or remove the file when you know that it is gone`
       case "NotStale":
         return `${this.path} is not stale: ${this.reason.status}`
       case "Unusable":
@@ -118,15 +133,54 @@ const isLostRace = (error: OwnerLockError | Unsupported): boolean =>
 
 const attempt = <A>(path: string, f: () => Promise<A>) => Effect.tryPromise({ try: f, catch: unusable(path) })
 
-/** `undefined` when there is no such file. */
-const contentOf = (path: string) =>
-  attempt(path, () =>
-    Fs.readFile(path, "utf8").catch((cause) => (isCode(cause, "ENOENT") ? undefined : Promise.reject(cause)))
+/** What a file system holds that is not a file, by name. */
+const kindOf = (stats: NodeFs.Stats): string =>
+  stats.isDirectory() ? "a directory (EISDIR)" : stats.isFIFO() ? "a FIFO" : stats.isSocket() ? "a socket" : "a device"
+
+/** `undefined` when there is no such file. What is not a file is not waited for: reading a FIFO would block. */
+const contentNow = (path: string): Promise<string | undefined> =>
+  Fs.open(path, NodeFs.constants.O_RDONLY | NodeFs.constants.O_NONBLOCK).then(
+    (file) =>
+      file
+        .stat()
+        .then((stats) =>
+          stats.isFile() ? file.readFile("utf8") : Promise.reject(new Error(`it is ${kindOf(stats)}, not a file`))
+        )
+        .finally(() => file.close()),
+    (cause: unknown) => (isCode(cause, "ENOENT") ? undefined : Promise.reject(cause))
   )
 
-const judge = Effect.fnUntraced(function* (owner: LockOwner): Effect.fn.Return<string | undefined, Unsupported> {
+const contentOf = (path: string) => attempt(path, () => contentNow(path))
+
+/** Where this process runs; a field is missing where the system hides it. */
+const here = Effect.promise(() =>
+  Promise.all([
+    Fs.readlink("/proc/self/ns/pid").catch(() => ""),
+    Fs.readFile("/etc/machine-id", "utf8").catch(() => "")
+  ]).then(([namespace, machine]) => ({
+    ...(namespace === "" ? {} : { pidNamespace: /\d+/.exec(namespace)?.[0] ?? namespace }),
+    // Many containers have no id of their machine, and keep the name of their host when they are started again.
+    host: machine.trim() === "" ? Os.hostname() : machine.trim()
+  }))
+)
+
+/** Where an owner runs whose pid means nothing here, or who may have been on another machine. */
+const elsewhere = Effect.fnUntraced(function* (owner: LockOwner, bootId: string): Effect.fn.Return<string | undefined> {
+  const { host, pidNamespace } = yield* here
+  // The same boot is the same machine, whatever its name is in the container.
+  const isSameBoot = owner.bootId === bootId && bootId !== ""
+  if (!isSameBoot && owner.host !== undefined && owner.host !== host) return `on another machine (${owner.host})`
+  const isOtherBoot = owner.bootId !== undefined && bootId !== "" && owner.bootId !== bootId
+  if (isOtherBoot || owner.pidNamespace === undefined || pidNamespace === undefined) return undefined
+  return owner.pidNamespace === pidNamespace ? undefined : `in another container (pid namespace ${owner.pidNamespace})`
+})
+
+/** The proof that the owner is dead. */
+const judge = Effect.fnUntraced(function* (
+  owner: LockOwner,
+  bootId: string
+): Effect.fn.Return<string | undefined, Unsupported> {
   const table = yield* ProcessTable
-  const bootId = yield* table.bootId
   // A machine that hides its boot id proves nothing by it.
   if (owner.bootId !== undefined && bootId !== "" && owner.bootId !== bootId) {
     return "it was written before the last boot"
@@ -153,7 +207,10 @@ export const status = Effect.fnUntraced(function* (
   if (content === undefined) return { _tag: "Free" }
   const owner = decodeOwner(content)
   if (Option.isNone(owner)) return { _tag: "Unreadable", why: `${content.length} characters that name no owner` }
-  const proof = yield* judge(owner.value)
+  const bootId = yield* Effect.flatMap(ProcessTable, (table) => table.bootId)
+  const where = yield* elsewhere(owner.value, bootId)
+  if (where !== undefined) return { _tag: "Held", owner: owner.value, elsewhere: where }
+  const proof = yield* judge(owner.value, bootId)
   return proof === undefined
     ? { _tag: "Held", owner: owner.value }
     : { _tag: "Stale", owner: owner.value, proof, content }
@@ -211,7 +268,7 @@ export const take = Effect.fnUntraced(function* (
   path: string
 ): Effect.fn.Return<void, OwnerLockError | Unsupported, Scope.Scope> {
   const self = yield* ProcessIdentity.of(process.pid)
-  const content = `${JSON.stringify({ ...self, createdAt: DateTime.formatIso(yield* DateTime.now) })}\n`
+  const content = `${JSON.stringify({ ...self, ...(yield* here), createdAt: DateTime.formatIso(yield* DateTime.now) })}\n`
   // Linked into place whole: a reader never sees an empty lock. Not named by pid: another fiber may be taking it too.
   const draft = Path.join(Path.dirname(path), `.${Path.basename(path)}.${Crypto.randomUUID()}`)
   const claim = attempt(path, () =>
@@ -226,7 +283,10 @@ export const take = Effect.fnUntraced(function* (
   const takeOver = Effect.gen(function* () {
     if (yield* claim) return true
     const found = yield* status(path)
-    if (found._tag === "Held") return yield* new OwnerLockError({ path, reason: new Held({ pid: found.owner.pid }) })
+    if (found._tag === "Held") {
+      const where = found.elsewhere === undefined ? {} : { elsewhere: found.elsewhere }
+      return yield* new OwnerLockError({ path, reason: new Held({ pid: found.owner.pid, ...where }) })
+    }
     if (found._tag === "Unreadable") return yield* unusable(path)(found.why)
     if (found._tag === "Stale") {
       // Somebody else was quicker: the next look says who has it.
@@ -241,7 +301,7 @@ export const take = Effect.fnUntraced(function* (
     ),
     () =>
       Effect.promise(() =>
-        Fs.readFile(path, "utf8")
+        contentNow(path)
           .then((now) => (now === content ? Fs.unlink(path) : undefined))
           .catch(() => undefined)
       )

@@ -3,15 +3,25 @@
  *
  * A redactor knows the secrets that were loaded, in their plain, URL, JSON, base64 and hexadecimal forms, and hides
  * besides what looks like a secret: values of telling key names, bearer tokens, keys of known providers, JSON web
- * tokens, private keys, passwords in URLs.
+ * tokens, private keys, passwords in URLs, numbers of payment cards.
  *
- * Every expression here is linear in the text, which may come from outside: no two unbounded repetitions can share a
- * run of characters, and none begins in the middle of a run that it can cross.
+ * It takes time in proportion to the text, which may come from outside: one pass finds the words of which each secret
+ * and each shape has one, and expressions are tried around these only.
  *
  * @since 0.1.0
  */
+import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
+import type * as Fiber from "effect/Fiber"
+import * as Logger from "effect/Logger"
 import * as Redacted from "effect/Redacted"
+import * as References from "effect/References"
+import * as Stream from "effect/Stream"
+
+import * as ChunksOf from "./internal/redaction/chunks.ts"
+import * as Engine from "./internal/redaction/engine.ts"
+import type { Below } from "./internal/redaction/shapes.ts"
+import * as Spans from "./internal/redaction/spans.ts"
 
 /**
  * What stands in place of a secret.
@@ -19,7 +29,22 @@ import * as Redacted from "effect/Redacted"
  * @category constants
  * @since 0.1.0
  */
-export const mask = "<redacted>"
+export const mask = Spans.mask
+
+/**
+ * A redactor of one text that comes in pieces, cut anywhere. It gives out whole lines as they come and keeps back what
+ * may turn out to be a part of a secret: about 1000 characters of a line that goes on, more only where a secret is
+ * longer, or where a quoted value or a key file has begun and not ended.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Chunks {
+  /** Takes a piece; gives what can be told by now, redacted, which may be nothing. */
+  readonly push: (chunk: string) => string
+  /** The rest, at the end of the text. Another text may follow then. */
+  readonly flush: () => string
+}
 
 /**
  * @category models
@@ -32,133 +57,16 @@ export interface Redactor {
    * and number is masked; a number named `…tokens` is a count and stays.
    */
   readonly value: (value: unknown) => unknown
-}
-
-/** Before an escaped character: JSON in JSON in JSON has seven. */
-const backslashes = "\\\\{1,7}"
-
-const escaped = (text: string): string => text.replace(/[.*+?^${}()|[\]\\/]/g, "\\$&")
-
-const hexDigits = (hex: string): string =>
-  hex.replace(/[a-f]/gi, (digit) => `[${digit.toLowerCase()}${digit.toUpperCase()}]`)
-
-const percentOf = (char: string): string =>
-  [...Buffer.from(char, "utf8")].map((byte) => `%(?:25){0,2}${hexDigits(byte.toString(16).padStart(2, "0"))}`).join("")
-
-/** `first` is how many backslashes may stand before its first unit. */
-const unicodeOf = (char: string, first: string): string =>
-  char
-    .split("")
-    .map((unit, index) => {
-      const hex = unit.charCodeAt(0).toString(16).padStart(4, "0")
-      return `${index === 0 ? first : backslashes}u${hexDigits(hex)}`
-    })
-    .join("")
-
-const shortEscapes: Readonly<Record<string, string>> = { "\b": "b", "\f": "f", "\n": "n", "\r": "r", "\t": "t" }
-
-/**
- * A part of a secret, as itself and as URL and JSON encoders write it, each to their own taste and up to three deep. A
- * run of backslashes is one part, and takes those of the escape after it too: a backslash never has two readings.
- */
-const partPattern = (part: string, index: number, parts: ReadonlyArray<string>): string => {
-  const { length } = part
-  if (part.startsWith("\\")) {
-    const run = `\\\\{${length},${length * 8 + 7}}`
-    return `(?:${run}|(?:${percentOf("\\")}){${length}}|(?:${unicodeOf("\\", backslashes)}){${length}})`
-  }
-  if (/^[A-Za-z0-9]$/.test(part)) return part
-  const afterRun = parts[index - 1]?.startsWith("\\") === true
-  const before = afterRun ? "" : backslashes
-  const short = shortEscapes[part]
-  const forms = [
-    escaped(part),
-    ...(/["'/`]/.test(part) && !afterRun ? [backslashes + escaped(part)] : []),
-    ...(short === undefined ? [] : [before + short]),
-    unicodeOf(part, before),
-    percentOf(part),
-    ...(part === " " ? ["\\+"] : [])
-  ]
-  return `(?:${forms.join("|")})`
-}
-
-const plainPattern = (secret: string): string => (secret.match(/\\+|[^\\]/gsu) ?? []).map(partPattern).join("")
-
-/** Base64 hides a secret behind three alignments, and its first and last characters depend on the neighbours. */
-const base64Forms = (bytes: Buffer): ReadonlyArray<string> => {
-  const aligned = [0, 1, 2].map((before) => {
-    const encoded = Buffer.concat([Buffer.alloc(before), bytes]).toString("base64")
-    return encoded.slice(Math.ceil((before * 8) / 6), Math.floor(((before + bytes.length) * 8) / 6))
-  })
-  return [...aligned, ...aligned.map((form) => form.replaceAll("+", "-").replaceAll("/", "_"))]
-}
-
-/** Encodings of a word shorter than this are too short to be told from ordinary text. */
-const shortestEncoded = 4
-
-const patternsOf = (secret: string): ReadonlyArray<readonly [length: number, pattern: string]> => {
-  const bytes = Buffer.from(secret, "utf8")
-  const encoded = bytes.length < shortestEncoded ? [] : base64Forms(bytes)
-  const hex = bytes.length < shortestEncoded ? [] : [bytes.toString("hex")]
-  return [
-    [secret.length, plainPattern(secret)],
-    ...encoded.map((form) => [form.length, escaped(form)] as const),
-    ...hex.map((form) => [form.length, hexDigits(form)] as const)
-  ]
-}
-
-/** A secret of several lines, such as a key file, is often printed line by line. */
-const withKeyLines = (secret: string): ReadonlyArray<string> => [
-  secret,
-  ...secret.split(/[\r\n]+/).filter((line) => line !== secret && /^[\w+/=-]{16,}$/.test(line))
-]
-
-// `tokens` are counted and a `tokenizer` is named in the open.
-const telling =
-  "token(?!s|iz)|secret|passw(?:or)?d|passphrase|pwd|(?:api|access|private)[-_]?key|authorization|cookie|credential"
-
-/** Each keeps its first group and hides the rest. */
-const shapes: ReadonlyArray<RegExp> = [
-  /\b(Bearer\s+)[\w.~+/=-]{4,}/gi,
-  // Something in it is not what English would put after "basic".
-  /\b([Bb]asic\s+)(?=[A-Za-z][a-z]*[A-Z0-9+/=])[A-Za-z0-9+/=]{8,}/g,
-  /()\b(?:sk|pk|rk)-[\w-]{8,}/g,
-  /()\b(?:sk|pk|rk)_(?:live|test)_\w{8,}/g,
-  /()\bgsk_\w{8,}/g,
-  /()\b(?:hf|npm)_[A-Za-z0-9]{20,}/g,
-  /()\bgh[pousr]_\w{16,}/g,
-  /()\bgithub_pat_\w{16,}/g,
-  /()\bglpat-[\w-]{16,}/g,
-  /()\bxox[abeprs]-[\w-]{8,}/g,
-  /()\bxapp-[\w-]{8,}/g,
-  /()\bAKIA[A-Z0-9]{16}\b/g,
-  /()\bAIza[\w-]{30,}/g,
-  // Telegram's, which stand in its URLs right after "bot".
-  /()(?<!\d)\d{6,12}:[\w-]{30,}/g,
-  /()(?<![\w-])eyJ[\w-]{4,}\.[\w-]{4,}\.[\w-]*/g,
-  /(-----BEGIN [A-Z ]{0,20}PRIVATE KEY-----)[^-]+/g,
-  /(\b[a-z][a-z0-9+.-]{0,20}:\/\/[^\s/:@]*:)[^\s/"]+(?=@)/gi,
-  // Environments, INI files, queries; then JSON, JSON in JSON, what `util.inspect` prints; then headers.
-  new RegExp(`((?:${telling})[\\w-]{0,30}\\s{0,3}=\\s{0,3})(?:"[^"]*"?|'[^']*'?|[^\\s&"',;)])[^\\s&"',;)]*`, "gi"),
-  new RegExp(`((?:${telling})[\\w-]{0,30}["']?\\s{0,3}:\\s{0,3}")(?:[^"\\\\]|\\\\.)+`, "gis"),
-  new RegExp(`((?:${telling})[\\w-]{0,30}["']?\\s{0,3}:\\s{0,3}')(?:[^'\\\\]|\\\\.)+`, "gis"),
-  new RegExp(`((?:${telling})[\\w-]{0,30}\\\\{1,3}"\\s{0,3}:\\s{0,3}\\\\{1,3}")[^"\\\\]+`, "gi"),
-  /(\b(?:set-cookie|cookie|x-api-key)\s?:\s?)[^\s"'][^\r\n"']*/gi
-]
-
-const tellingKey = new RegExp(`${telling}|tokens|(?:^|[^a-z])pass(?:$|[^a-z])`, "i")
-const countKey = /tokens$/i
-
-/** What to mask besides known secrets and shapes: below a telling key all, below a count's name all but numbers. */
-type Hidden = "nothing" | "texts" | "all"
-
-const hiddenBelow = (key: unknown, above: Hidden): Hidden => {
-  if (above === "all" || typeof key !== "string" || !tellingKey.test(key)) return above
-  return countKey.test(key) ? "texts" : "all"
+  /** For a text in pieces; a redactor without it, made by hand, has its texts redacted line by line. */
+  readonly chunks?: () => Chunks
 }
 
 /** Deeper values are left out: whoever nests that deep does not mean to be read. */
 const deepest = 50
+
+/** So many keys are remembered, and no longer ones. */
+const mostKeys = 1000
+const longestKey = 64
 
 /**
  * Makes a redactor for the secrets of a program; short ones are hidden too.
@@ -167,23 +75,26 @@ const deepest = 50
  * @since 0.1.0
  */
 export const make = (secrets: ReadonlyArray<string | Redacted.Redacted> = []): Redactor => {
-  const patterns = secrets
-    .map((secret) => (typeof secret === "string" ? secret : Redacted.value(secret)))
-    .flatMap(withKeyLines)
-    .filter((secret) => secret !== "")
-    .flatMap(patternsOf)
-    // Longest first: a secret that contains another one is hidden whole.
-    .toSorted(([a], [b]) => b - a)
-    .map(([, pattern]) => pattern)
-  // The mask before all: what is masked stays as it is, also when a secret is a part of the mask.
-  const known = patterns.length === 0 ? undefined : new RegExp([mask, ...new Set(patterns)].join("|"), "g")
+  const engine = Engine.make(secrets.map((secret) => (typeof secret === "string" ? secret : Redacted.value(secret))))
+  const { text } = engine
 
-  const text = (input: string): string => {
-    const seeded = known === undefined ? input : input.replace(known, mask)
-    return shapes.reduce((output, shape) => output.replace(shape, `$1${mask}`), seeded)
+  // Keys come again and again.
+  const keys = new Map<string, readonly [shown: string, below: Below]>()
+  const keyOf = (key: string): readonly [shown: string, below: Below] => {
+    const known = keys.get(key)
+    if (known !== undefined) return known
+    const made = [text(key), engine.below(key)] as const
+    if (keys.size < mostKeys && key.length <= longestKey) keys.set(key, made)
+    return made
   }
 
-  const walk = (value: unknown, hidden: Hidden, above: ReadonlyArray<unknown>): unknown => {
+  const pair = (key: unknown, item: unknown, hidden: Below, inside: ReadonlyArray<unknown>): [unknown, unknown] => {
+    if (typeof key !== "string") return [walk(key, "nothing", inside), walk(item, hidden, inside)]
+    const [shown, below] = keyOf(key)
+    return [shown, walk(item, hidden === "all" || below === "nothing" ? hidden : below, inside)]
+  }
+
+  const walk = (value: unknown, hidden: Below, above: ReadonlyArray<unknown>): unknown => {
     if (typeof value === "string") return hidden === "nothing" || value === "" ? text(value) : mask
     if (typeof value === "number" || typeof value === "bigint") {
       const plain = String(value)
@@ -194,15 +105,11 @@ export const make = (secrets: ReadonlyArray<string | Redacted.Redacted> = []): R
     if (above.includes(value)) return "<circular>"
     if (above.length >= deepest) return "<too deep>"
     const inside = [...above, value]
-    const pair = ([key, item]: readonly [unknown, unknown]): [unknown, unknown] => [
-      walk(key, "nothing", inside),
-      walk(item, hiddenBelow(key, hidden), inside)
-    ]
     if (Array.isArray(value)) return value.map((item) => walk(item, hidden, inside))
     if (value instanceof Date) return value
     if (value instanceof URL) return walk(value.href, hidden, inside)
     if (ArrayBuffer.isView(value) || value instanceof ArrayBuffer) return "<binary>"
-    if (value instanceof Map) return [...value].map(pair)
+    if (value instanceof Map) return [...value].map(([key, item]) => pair(key, item, hidden, inside))
     if (value instanceof Set) return [...value].map((item) => walk(item, hidden, inside))
     const entries: Array<[string, unknown]> = Object.entries(value)
     if (value instanceof Error) {
@@ -210,9 +117,9 @@ export const make = (secrets: ReadonlyArray<string | Redacted.Redacted> = []): R
       if (value.cause !== undefined) entries.push(["cause", value.cause])
       if (value instanceof AggregateError) entries.push(["errors", value.errors])
     }
-    return Object.fromEntries(entries.map(pair))
+    return Object.fromEntries(entries.map(([key, item]) => pair(key, item, hidden, inside)))
   }
-  return { text, value: (value) => walk(value, "nothing", []) }
+  return { text, value: (value) => walk(value, "nothing", []), chunks: () => ChunksOf.make(engine) }
 }
 
 /**
@@ -224,3 +131,153 @@ export const make = (secrets: ReadonlyArray<string | Redacted.Redacted> = []): R
 export const Redactor: Context.Reference<Redactor> = Context.Reference<Redactor>("@nexobot/core/Redaction/Redactor", {
   defaultValue: () => make()
 })
+
+/**
+ * Two redactors as one: the second sees what the first has left.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const andThen = (first: Redactor, second: Redactor): Redactor => ({
+  text: (text) => second.text(first.text(text)),
+  value: (value) => second.value(first.value(value)),
+  chunks: () => {
+    const [one, other] = [chunks(first), chunks(second)]
+    return {
+      push: (chunk) => other.push(one.push(chunk)),
+      flush: () => other.push(one.flush()) + other.flush()
+    }
+  }
+})
+
+/** Line by line, for a redactor of which nothing else is known. */
+const lines = ({ text }: Redactor): Chunks => {
+  let kept = ""
+  return {
+    push: (chunk) => {
+      const end = chunk.lastIndexOf("\n") + 1
+      if (end === 0) {
+        kept += chunk
+        return ""
+      }
+      const whole = kept + chunk.slice(0, end)
+      kept = chunk.slice(end)
+      return text(whole)
+    },
+    flush: () => {
+      const rest = kept
+      kept = ""
+      return text(rest)
+    }
+  }
+}
+
+/**
+ * Redacts one text that comes in pieces, such as the output of a process. What is given out, put together, is what
+ * `text` makes of the whole, wherever it was cut; no piece has a part of a known secret. Only where a line, a quoted
+ * value or a key file goes on for more than 64 KB may a shape be missed that began there; known secrets are not.
+ *
+ * @category streams
+ * @since 0.1.0
+ */
+export const chunks = (redactor: Redactor): Chunks => redactor.chunks?.() ?? lines(redactor)
+
+/**
+ * Redacts a stream of text, cut anywhere; see `chunks`. What was kept back comes at the end, also before a failure.
+ *
+ * @category streams
+ * @since 0.1.0
+ */
+export const stream =
+  (redactor: Redactor) =>
+  <E, R>(texts: Stream.Stream<string, E, R>): Stream.Stream<string, E, R> =>
+    Stream.suspend(() => {
+      const { flush, push } = chunks(redactor)
+      const rest = Stream.suspend(() => Stream.succeed(flush()))
+      return texts.pipe(
+        Stream.map(push),
+        Stream.catchCause((cause) => Stream.concat(rest, Stream.failCause(cause))),
+        Stream.concat(rest),
+        Stream.filter((text) => text !== "")
+      )
+    })
+
+/**
+ * Redacts a stream of UTF-8, cut anywhere, also inside a character; see `chunks`. Bytes that are no UTF-8 come out as
+ * the replacement character U+FFFD.
+ *
+ * @category streams
+ * @since 0.1.0
+ */
+export const streamBytes =
+  (redactor: Redactor) =>
+  <E, R>(bytes: Stream.Stream<Uint8Array, E, R>): Stream.Stream<Uint8Array, E, R> =>
+    Stream.suspend(() => {
+      const decoder = new TextDecoder("utf-8", { ignoreBOM: true })
+      const rest = Stream.suspend(() => Stream.succeed(decoder.decode()))
+      return bytes.pipe(
+        Stream.map((chunk) => decoder.decode(chunk, { stream: true })),
+        Stream.concat(rest),
+        stream(redactor),
+        Stream.encodeText
+      )
+    })
+
+/** A copy of an error that is printed as the error is, without its secrets. */
+const redactedError = (redactor: Redactor, error: unknown, depth = 0): unknown => {
+  if (!(error instanceof Error)) return redactor.value(error)
+  if (depth >= deepest) return new Error("<too deep>")
+  const fields: unknown = redactor.value(Object.fromEntries(Object.entries(error)))
+  const copy = new Error(redactor.text(error.message))
+  const cause = error.cause === undefined ? {} : { cause: redactedError(redactor, error.cause, depth + 1) }
+  return Object.assign(copy, fields, { name: error.name, stack: redactor.text(error.stack ?? "") }, cause)
+}
+
+const redactedCause = (redactor: Redactor, cause: Cause.Cause<unknown>): Cause.Cause<unknown> =>
+  Cause.fromReasons(
+    cause.reasons.map((reason) => {
+      if (Cause.isInterruptReason(reason)) return reason
+      const shown = Cause.isFailReason(reason)
+        ? Cause.makeFailReason(redactedError(redactor, reason.error))
+        : Cause.makeDieReason(redactedError(redactor, reason.defect))
+      return shown.annotate(Cause.reasonAnnotations(reason))
+    })
+  )
+
+/** The fiber as loggers see it: with annotations and spans that are redacted. */
+const redactedFiber = (redactor: Redactor, fiber: Fiber.Fiber<unknown, unknown>): Fiber.Fiber<unknown, unknown> => {
+  const annotations = fiber.getRef(References.CurrentLogAnnotations)
+  const spans = fiber.getRef(References.CurrentLogSpans)
+  if (spans.length === 0 && Object.keys(annotations).length === 0) return fiber
+  const shown = Object.fromEntries(Object.entries(redactor.value({ ...annotations }) ?? {}))
+  const context = fiber.context.pipe(
+    Context.add(References.CurrentLogAnnotations, shown),
+    Context.add(
+      References.CurrentLogSpans,
+      spans.map(([label, start]) => [redactor.text(label), start] as const)
+    )
+  )
+  const getRef = <A>(reference: Context.Reference<A>): A => Context.get(context, reference)
+  return Object.create(fiber, { context: { value: context }, getRef: { value: getRef } })
+}
+
+/**
+ * A logger that gives another one only what is redacted: messages, annotations, spans, and causes with their errors. It
+ * uses the `Redactor` of the fiber that logs.
+ *
+ * @category logging
+ * @since 0.1.0
+ */
+export const logger = <Output>(inner: Logger.Logger<unknown, Output>): Logger.Logger<unknown, Output> =>
+  Logger.make((options) => {
+    const redactor = options.fiber.getRef(Redactor)
+    const message = Array.isArray(options.message)
+      ? options.message.map((one) => redactedError(redactor, one))
+      : redactedError(redactor, options.message)
+    return inner.log({
+      ...options,
+      message,
+      cause: redactedCause(redactor, options.cause),
+      fiber: redactedFiber(redactor, options.fiber)
+    })
+  })

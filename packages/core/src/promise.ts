@@ -1,6 +1,6 @@
 /**
- * Probes and remedies written with promises, for plain Node. Everything else of this package is plain data and serves
- * both.
+ * Policies, probes and remedies written with promises, for plain Node. Everything else of this package is plain data and
+ * serves both.
  *
  * @since 0.1.0
  */
@@ -9,6 +9,37 @@ import * as Effect from "effect/Effect"
 import * as Probe from "./Probe.ts"
 import * as Remediator from "./Remediator.ts"
 import type { SignatureClass, Verdict } from "./Verdict.ts"
+
+export { adaptiveLimit, type PromiseAdaptiveLimit } from "./internal/promise/adaptiveLimit.ts"
+export {
+  bulkhead,
+  keyedBulkhead,
+  type PromiseBulkhead,
+  type PromiseKeyedBulkhead
+} from "./internal/promise/bulkhead.ts"
+export {
+  cacheAside,
+  memoryCache,
+  type PromiseCache,
+  type PromiseCacheAside,
+  type PromiseCacheAsideOptions
+} from "./internal/promise/cacheAside.ts"
+export { circuitBreaker, type PromiseCircuit, type PromiseCircuitBreaker } from "./internal/promise/circuitBreaker.ts"
+export { compose, composeAll, type PromiseLayers } from "./internal/promise/compose.ts"
+export type { PromiseMode } from "./internal/promise/degradedMode.ts"
+export {
+  fallback,
+  type PromiseFallback,
+  type PromiseFallbackOptions,
+  type PromiseRescue
+} from "./internal/promise/fallback.ts"
+export { healthMonitor, type PromiseHealthMonitor } from "./internal/promise/healthMonitor.ts"
+export { intensity, type PromiseIntensity } from "./internal/promise/intensity.ts"
+export { leases, type PromiseLease, type PromiseLeases, type PromiseLeasesOptions } from "./internal/promise/leases.ts"
+export type { PromisePolicy } from "./internal/promise/policy.ts"
+export { type PromiseRetry, retry, retryBudget } from "./internal/promise/retry.ts"
+export { type PromiseThrottle, throttle } from "./internal/promise/throttle.ts"
+export { type PromiseOwn, type PromiseOwned, type PromiseTimeout, timeout } from "./internal/promise/timeout.ts"
 
 /**
  * A probe whose check is an async function. A rejection means that the probe is broken: the loop takes it for

@@ -124,7 +124,7 @@ describe("replace", () => {
 const under = (path: string, ...args: ReadonlyArray<string>) => {
   const { stderr, stdout } = ChildProcess.spawnSync(
     "strace",
-    ["-f", "-qq", "-o", "/dev/null", ...args, process.execPath, fixture("replace-file.mjs"), path, "new"],
+    ["-f", "-qq", "-o", "/dev/null", ...args, process.execPath, fixture("replace-file.mjs"), path, "new", "draft"],
     // strace counts the calls of each thread by itself.
     { encoding: "utf8", env: { ...process.env, UV_THREADPOOL_SIZE: "1" } }
   )
@@ -134,8 +134,7 @@ const under = (path: string, ...args: ReadonlyArray<string>) => {
 describe("when the disk fails", () => {
   const without = skipWithout("strace", "apt-get install strace")
 
-  // `-P` would follow the file, but its name is not known beforehand: these calls are made by nothing else in a Node
-  // that only reads its modules.
+  // These calls are made by nothing else in a Node that only reads its modules.
   const faults: ReadonlyArray<readonly [step: string, fault: string, said: string, content: string]> = [
     ["flushing the file", "inject=fsync:error=EIO:when=1", "DurableFileError EIO", "old"],
     ["renaming", "inject=rename,renameat,renameat2:error=EIO", "DurableFileError EIO", "old"],
@@ -152,6 +151,43 @@ describe("when the disk fails", () => {
           Fs.writeFileSync(path, "old")
           const calls = "trace=fsync,rename,renameat,renameat2"
           const outcome = under(path, "--seccomp-bpf", "-e", calls, "-e", fault)
+          assert.strictEqual(outcome.said, said, outcome.stderr)
+          assert.strictEqual(contentOf(path), content)
+          assert.deepStrictEqual(beside(path), ["state.json"])
+        }),
+      60_000
+    )
+  }
+
+  /** System calls on the new file itself, or on its folder. */
+  const faultsOf: ReadonlyArray<readonly ["file" | "folder", fault: string, said: string, content: string]> = [
+    // One byte counts as written that is not: the rest follows in a further call.
+    ["file", "write,pwrite64:retval=1:when=1", "replaced", "ew"],
+    ["file", "write,pwrite64:error=EIO", "DurableFileError EIO", "old"],
+    // Node has no name for it.
+    ["file", "write,pwrite64:error=EDQUOT", "DurableFileError EDQUOT", "old"],
+    ["file", "fsync:error=ENOSPC", "DurableFileError ENOSPC", "old"],
+    // Network file systems tell of failed writes only now.
+    ["file", "close:error=EIO", "DurableFileError EIO", "old"],
+    ["file", "close:error=ENOSPC", "DurableFileError ENOSPC", "old"],
+    // Such as of a file marked immutable: not for the folder's sake, where it would be forgiven.
+    ["file", "rename,renameat,renameat2:error=EPERM", "DurableFileError EPERM", "old"],
+    ["file", "rename,renameat,renameat2:error=EINVAL", "DurableFileError EINVAL", "old"],
+    ["file", "fsync:error=EINVAL", "DurableFileError EINVAL", "old"],
+    ["folder", "fsync:error=EIO", "DurableFileError EIO", "new"],
+    ["folder", "fsync:error=EPERM", "replaced", "new"],
+    ["folder", "fsync:error=EOPNOTSUPP", "replaced", "new"],
+    ["folder", "close:error=EIO", "DurableFileError EIO", "new"]
+  ]
+  for (const [of, fault, said, content] of faultsOf) {
+    it.live.skipIf(without)(
+      `${fault} of the ${of}: ${said}, and ${content} is there`,
+      () =>
+        Effect.gen(function* () {
+          const path = yield* place
+          Fs.writeFileSync(path, "old")
+          const followed = of === "file" ? path.replace(/state\.json$/, ".state.json.draft.tmp") : Path.dirname(path)
+          const outcome = under(path, "-P", followed, "-e", "trace=all", "-e", `inject=${fault}`)
           assert.strictEqual(outcome.said, said, outcome.stderr)
           assert.strictEqual(contentOf(path), content)
           assert.deepStrictEqual(beside(path), ["state.json"])

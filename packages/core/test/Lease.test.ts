@@ -1,77 +1,36 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
-import * as Exit from "effect/Exit"
-import * as Fiber from "effect/Fiber"
-import * as Latch from "effect/Latch"
-import * as Option from "effect/Option"
-import * as Scope from "effect/Scope"
+import * as Layer from "effect/Layer"
 
 import * as Lease from "../src/Lease.ts"
+import { leaseContract, Takers } from "./leaseContract.ts"
 
-const isTaken = (leases: Lease.Leases["Service"], resource: string) =>
-  Effect.scoped(Effect.map(leases.take(resource), Option.isNone))
+leaseContract(
+  "memory",
+  Layer.effect(
+    Takers,
+    Effect.map(Lease.Leases, (leases) => Takers.of({ one: leases, other: leases }))
+  ).pipe(Layer.provide(Lease.layerMemory))
+)
 
-it.layer(Lease.layerMemory)("Lease.layerMemory", (test) => {
-  describe("a lease", () => {
-    test.effect("goes to the first; the second gets none, and does not wait", () =>
-      Effect.gen(function* () {
-        const leases = yield* Lease.Leases
-        const first = yield* leases.take("a")
-        assert.strictEqual(Option.getOrUndefined(first)?.resource, "a")
-        assert.isTrue(Option.isNone(yield* leases.take("a")))
-        assert.isTrue(Option.isSome(yield* leases.take("b")))
-      })
-    )
-
-    test.effect("is free again when its scope closes, and not when a loser's does", () =>
-      Effect.gen(function* () {
-        const leases = yield* Lease.Leases
-        const scope = yield* Scope.make()
-        assert.isTrue(Option.isSome(yield* Scope.provide(leases.take("c"), scope)))
-        assert.isTrue(yield* isTaken(leases, "c"))
-        assert.isTrue(yield* isTaken(leases, "c"))
-        yield* Scope.close(scope, Exit.void)
-        assert.isFalse(yield* isTaken(leases, "c"))
-      })
-    )
-
-    test.effect("bears a fence that grows with every grant, of any resource", () =>
-      Effect.gen(function* () {
-        const leases = yield* Lease.Leases
-        const fences: Array<number> = []
-        for (const resource of ["d", "e", "d", "d", "e"]) {
-          const lease = yield* Effect.scoped(leases.take(resource))
-          fences.push(...Option.toArray(Option.map(lease, ({ fence }) => fence)))
-        }
-        assert.strictEqual(fences.length, 5)
-        for (const [index, fence] of fences.slice(1).entries()) assert.isAbove(fence, fences[index] ?? Number.NaN)
-      })
-    )
-
-    test.effect("is free again when its holder is interrupted or fails", () =>
-      Effect.gen(function* () {
-        const leases = yield* Lease.Leases
-        const holding = yield* Latch.make()
-        const holder = leases.take("f").pipe(Effect.andThen(holding.open), Effect.andThen(Effect.never), Effect.scoped)
-        const fiber = yield* Effect.forkChild(holder)
-        yield* holding.await
-        assert.isTrue(yield* isTaken(leases, "f"))
-        yield* Fiber.interrupt(fiber)
-        assert.isFalse(yield* isTaken(leases, "f"))
-        yield* Effect.exit(Effect.scoped(Effect.andThen(leases.take("f"), Effect.die("a bug"))))
-        assert.isFalse(yield* isTaken(leases, "f"))
-      })
-    )
-
-    test.effect("goes to exactly one of many at once", () =>
-      Effect.gen(function* () {
-        const leases = yield* Lease.Leases
-        const taken = yield* Effect.all(
-          Array.from({ length: 50 }, () => leases.take("g")),
-          { concurrency: "unbounded" }
-        )
-        assert.strictEqual(taken.filter(Option.isSome).length, 1)
-      })
+describe("LeaseError", () => {
+  it("says what to do", () => {
+    const error = new Lease.LeaseError({ resource: "gateway", reason: new Lease.Unavailable({ why: "no route" }) })
+    assert.strictEqual(
+      error.message,
+      "the lease of gateway was not granted: no route; do not act on it, try again later"
     )
   })
+
+  it.effect("is caught by its reason", () =>
+    Effect.gen(function* () {
+      const failing = Effect.fail(
+        new Lease.LeaseError({ resource: "gateway", reason: new Lease.Unavailable({ why: "no route" }) })
+      )
+      const why = yield* Effect.catchReason(failing, "LeaseError", "Unavailable", (reason) =>
+        Effect.succeed(reason.why)
+      )
+      assert.strictEqual(why, "no route")
+    })
+  )
 })

@@ -19,6 +19,7 @@ import {
   identityOf,
   idle,
   lookAsNobody,
+  skip,
   tableWith,
   temporaryFolder,
   zombie
@@ -120,7 +121,19 @@ describe("status", () => {
       Fs.mkdirSync(path)
       const error = yield* Effect.flip(OwnerLock.status(path))
       assert.strictEqual(reasonOf(error), "Unusable")
-      assert.match(error.message, /gateway\.lock cannot be used: EISDIR/)
+      assert.match(error.message, /gateway\.lock cannot be used: it is a directory \(EISDIR\), not a file/)
+    })
+  )
+
+  it.live("fails at a FIFO that nobody writes to, and does not wait for it; so does taking it", () =>
+    Effect.gen(function* () {
+      const path = yield* place
+      assert.strictEqual(ChildProcess.spawnSync("mkfifo", [path]).status, 0)
+      for (const attempt of [OwnerLock.status(path), OwnerLock.take(path), OwnerLock.clearStale(path)]) {
+        const error = yield* Effect.flip(attempt).pipe(Effect.timeout("5 seconds"))
+        assert.match(error.message, /gateway\.lock cannot be used: it is a FIFO, not a file/)
+      }
+      assert.isTrue(Fs.lstatSync(path).isFIFO())
     })
   )
 
@@ -153,7 +166,13 @@ describe("take", () => {
     Effect.gen(function* () {
       const path = yield* place
       yield* OwnerLock.take(path)
-      assert.deepStrictEqual(yield* OwnerLock.status(path), { _tag: "Held", owner: yield* identityOf(process.pid) })
+      const status = yield* OwnerLock.status(path)
+      assert.deepStrictEqual(Object.keys(status), ["_tag", "owner"])
+      const owner = status._tag === "Held" ? status.owner : assert.fail(status._tag)
+      const { host, pidNamespace, ...identity } = owner
+      assert.deepStrictEqual(identity, yield* identityOf(process.pid))
+      assert.strictEqual(Fs.readlinkSync("/proc/self/ns/pid"), `pid:[${pidNamespace}]`)
+      assert.isNotEmpty(host)
       assert.strictEqual(Fs.statSync(path).mode & 0o777, 0o600)
       assert.deepStrictEqual(beside(path), ["gateway.lock"])
     })
@@ -250,6 +269,112 @@ describe("take", () => {
       yield* OwnerLock.take(path)
       assert.strictEqual((yield* OwnerLock.status(path))._tag, "Held")
       assert.deepStrictEqual(beside(path), ["gateway.lock"])
+    })
+  )
+})
+
+describe("an owner elsewhere", () => {
+  /** The fields that a lock has which was taken here. */
+  const fieldsHere = Effect.gen(function* () {
+    const path = yield* place
+    yield* OwnerLock.take(path)
+    const status = yield* OwnerLock.status(path)
+    return status._tag === "Held" ? status.owner : assert.fail(status._tag)
+  }).pipe(Effect.scoped)
+
+  const otherBoot = "00000000-0000-0000-0000-000000000000"
+  const cases: ReadonlyArray<readonly [name: string, owner: Partial<OwnerLock.LockOwner>, found: string]> = [
+    ["in another pid namespace", { pidNamespace: "1" }, "in another container (pid namespace 1)"],
+    ["in another pid namespace, of a host with another name", { pidNamespace: "1", host: "x" }, "in another container"],
+    ["on another machine", { bootId: otherBoot, host: "x" }, "on another machine (x)"],
+    [
+      "in a container on another machine",
+      { bootId: otherBoot, host: "x", pidNamespace: "1" },
+      "on another machine (x)"
+    ],
+    // One kernel, whatever it is called.
+    ["in a container that shares this pid namespace", { host: "x" }, "Stale no process"],
+    ["on this machine before the last boot", { bootId: otherBoot }, "Stale it was written before the last boot"],
+    ["in a container before the last boot", { bootId: otherBoot, pidNamespace: "1" }, "Stale it was written before"]
+  ]
+  for (const [name, fields, found] of cases) {
+    it.live(`${name}: ${found}`, () =>
+      Effect.gen(function* () {
+        const path = yield* place
+        const { pid, startTime } = yield* dead
+        const owner = { ...(yield* fieldsHere), pid, startTime, ...fields }
+        yield* write(path, owner)
+        const status = yield* OwnerLock.status(path)
+        if (found.startsWith("Stale")) {
+          assert.include(`${status._tag} ${status._tag === "Stale" ? status.proof : ""}`, found)
+          return
+        }
+        assert.deepInclude(status, { _tag: "Held", owner })
+        assert.include(status._tag === "Held" ? status.elsewhere : "", found)
+        const error = yield* Effect.flip(OwnerLock.take(path))
+        assert.strictEqual(reasonOf(error), "Held")
+        assert.include(error.message, `held by process ${pid} ${found}`)
+        assert.include(error.message, "remove the file when you know that it is gone")
+        assert.strictEqual(reasonOf(yield* Effect.flip(OwnerLock.clearStale(path))), "NotStale")
+        assert.deepStrictEqual(beside(path), ["gateway.lock"])
+      })
+    )
+  }
+
+  it.live("is not told by a machine that hides its boot id, except by its name and its pid namespace", () =>
+    Effect.gen(function* () {
+      const path = yield* place
+      const owner = { ...(yield* fieldsHere), pid: (yield* dead).pid }
+      const table = yield* tableWith({ bootId: Effect.succeed("") })
+      for (const [fields, expected] of [
+        [{ host: "x" }, "Held"],
+        [{ pidNamespace: "1" }, "Held"],
+        [{}, "Stale"]
+      ] as const) {
+        yield* write(path, { ...owner, ...fields })
+        const status = yield* Effect.provideService(OwnerLock.status(path), ProcessTable, table)
+        assert.strictEqual(status._tag, expected)
+      }
+    })
+  )
+
+  const unshare = ["--pid", "--fork", "--kill-child", "--mount-proc"] as const
+  const cannotUnshare = skip(
+    ChildProcess.spawnSync("unshare", [...unshare, "true"]).status !== 0,
+    "this machine cannot make pid namespaces: run the tests as root"
+  )
+
+  it.live.skipIf(cannotUnshare)("a container and its host take no lock from each other, both ways", () =>
+    Effect.gen(function* () {
+      const path = yield* place
+      const container = yield* Effect.acquireRelease(
+        Effect.sync(() =>
+          ChildProcess.spawn("unshare", [...unshare, process.execPath, fixture("take-lock.mjs")], {
+            stdio: ["pipe", "pipe", "inherit"]
+          })
+        ),
+        (spawned) => Effect.sync(() => spawned.kill("SIGKILL"))
+      )
+      let text = ""
+      container.stdout.setEncoding("utf8").on("data", (chunk: string) => (text += chunk))
+      const line = (index: number) =>
+        eventually(
+          `line ${index}`,
+          Effect.sync(() => (text.split("\n").length > index + 1 ? text.split("\n")[index] : undefined))
+        )
+      assert.strictEqual(yield* line(0), "ready")
+      // Ours: in there is no such pid.
+      yield* OwnerLock.take(path)
+      container.stdin.write(`${path}\n`)
+      assert.match((yield* line(1)) ?? "", /^lost Held .* held by process \d+ in another container/)
+      // Its: pid 1, which here is somebody else, whose start time is another.
+      const its = `${path}.its`
+      container.stdin.write(`${its}\n`)
+      assert.strictEqual(yield* line(2), "won")
+      const status = yield* OwnerLock.status(its)
+      assert.strictEqual(status._tag === "Held" ? status.owner.pid : status._tag, 1)
+      const error = yield* Effect.flip(OwnerLock.take(its))
+      assert.match(error.message, /held by process 1 in another container \(pid namespace \d+\)/)
     })
   )
 })

@@ -7,9 +7,11 @@ import * as Redaction from "@nexobot/core/Redaction"
 import * as Remediator from "@nexobot/core/Remediator"
 import * as Verdict from "@nexobot/core/Verdict"
 import { Journal, type Policy, Recovery, type Report } from "@nexobot/recovery"
+import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import { TestClock } from "effect/testing"
 
@@ -413,6 +415,65 @@ describe("Recovery", () => {
       yield* TestClock.adjust("5 seconds")
       assert.isTrue((yield* Effect.scoped(leases.take("gateway")))._tag === "Some", "the lease was given back")
     }).pipe(Effect.provide(Recovery.layer([component], { policy }).pipe(Layer.provideMerge(inMemory))))
+  })
+
+  it.effect("does nothing while it is not known whether the lease is free, and says why", () => {
+    const { component, world } = makeWorld()
+    let away = true
+    const leases = Layer.effect(
+      Lease.Leases,
+      Effect.map(Lease.Leases, ({ take }) =>
+        Lease.Leases.of({
+          take: (resource) =>
+            Effect.suspend(() =>
+              away
+                ? new Lease.LeaseError({ resource, reason: new Lease.Unavailable({ why: "Redis is away" }) })
+                : take(resource)
+            )
+        })
+      )
+    ).pipe(Layer.provide(Lease.layerMemory))
+    return Effect.gen(function* () {
+      world.down = true
+      yield* TestClock.adjust("30 seconds")
+      assert.strictEqual(world.restarts, 0)
+      const [state] = yield* Recovery.Recovery.use((recovery) => recovery.states)
+      assert.include(state?.detail, "Redis is away")
+      away = false
+      yield* TestClock.adjust("15 seconds")
+      assert.strictEqual(world.restarts, 1)
+      const [healed] = yield* Recovery.Recovery.use((recovery) => recovery.states)
+      assert.notInclude(healed?.detail, "Redis is away")
+    }).pipe(Effect.provide(Recovery.layer([component], { policy }).pipe(Layer.provide([Journal.layerMemory, leases]))))
+  })
+
+  it.effect("stops what it does when it loses the lease, and takes it anew before it does more", () => {
+    let interrupted = false
+    const hanging = Effect.never.pipe(Effect.onInterrupt(() => Effect.sync(() => (interrupted = true))))
+    const { component, done } = ladder("gateway", hanging)
+    const fences: Array<number> = []
+    let lose = Effect.void as Effect.Effect<unknown>
+    const leases = Layer.succeed(Lease.Leases, {
+      take: (resource) =>
+        Effect.gen(function* () {
+          const lost = yield* Deferred.make<void>()
+          lose = Deferred.succeed(lost, undefined)
+          fences.push(fences.length + 1)
+          return Option.some({ resource, fence: fences.length, lost: Deferred.await(lost) })
+        })
+    })
+    return Effect.gen(function* () {
+      yield* TestClock.adjust("3 seconds")
+      assert.deepStrictEqual([done, fences, interrupted], [["first"], [1], false])
+      yield* lose
+      yield* TestClock.adjust("10 seconds")
+      assert.deepStrictEqual([done, fences, interrupted], [["first", "second"], [1, 2], true])
+      const log = yield* Recovery.Recovery.use((recovery) => recovery.log)
+      assert.deepStrictEqual(
+        log.map(({ action }) => action),
+        ["first: its lease was lost meanwhile", "second"]
+      )
+    }).pipe(Effect.provide(Recovery.layer([component], { policy }).pipe(Layer.provide([Journal.layerMemory, leases]))))
   })
 
   it.effect("streams states, redacted", () => {

@@ -9,7 +9,7 @@ import { type Lease, Leases } from "@nexobot/core/Lease"
 import * as Monotonic from "@nexobot/core/Monotonic"
 import type * as Probe from "@nexobot/core/Probe"
 import { type Redactor, Redactor as RedactorReference } from "@nexobot/core/Redaction"
-import type { Remediator } from "@nexobot/core/Remediator"
+import { failed, type Remediator } from "@nexobot/core/Remediator"
 import * as Verdict from "@nexobot/core/Verdict"
 import type { Signature } from "@nexobot/core/Verdict"
 import * as Cause from "effect/Cause"
@@ -20,6 +20,7 @@ import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import * as Queue from "effect/Queue"
+import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
 
@@ -260,19 +261,32 @@ export const run = Effect.fnUntraced(function* <R>(
   })
 
   /** Held from the first rung of a climb until it is over. */
-  let held: { readonly scope: Scope.Closeable; readonly lease: Lease } | undefined
+  let held: { readonly scope: Scope.Closeable; readonly lease: Lease; lost: boolean } | undefined
+  /** Why it is not known whether the lease is free. */
+  let unleased: string | undefined
   const release = Effect.suspend(() => {
     const scope = held?.scope
     held = undefined
     return scope === undefined ? Effect.void : Scope.close(scope, Exit.void)
   })
   const acquire = Effect.gen(function* () {
+    if (held?.lost === true) yield* release
     if (held !== undefined) return held.lease
     const scope = yield* Scope.make()
-    const lease = yield* Scope.provide(leases.take(name), scope)
-    if (Option.isSome(lease)) held = { scope, lease: lease.value }
-    else yield* Scope.close(scope, Exit.void)
-    return Option.getOrUndefined(lease)
+    const taken = yield* Effect.result(Scope.provide(leases.take(name), scope))
+    const reason = Result.isFailure(taken) ? redactor.text(taken.failure.message) : undefined
+    // Said once, not with every attempt.
+    if (reason !== undefined && reason !== unleased) yield* Effect.logWarning(`${name}: ${reason}`)
+    unleased = reason
+    if (Result.isFailure(taken) || Option.isNone(taken.success)) {
+      yield* Scope.close(scope, Exit.void)
+      return undefined
+    }
+    const mine = { scope, lease: taken.success.value, lost: false }
+    held = mine
+    const lost = Effect.sync(() => (mine.lost = true))
+    yield* Effect.forkIn(Effect.andThen(mine.lease.lost, lost), scope, { startImmediately: true })
+    return mine.lease
   }).pipe(Effect.uninterruptible)
 
   const prepare = Effect.fnUntraced(function* (command: Target) {
@@ -291,7 +305,11 @@ export const run = Effect.fnUntraced(function* <R>(
   const apply = Effect.fnUntraced(function* (command: Target) {
     const target = remedyAt(component, command)
     if (target === undefined) return { _tag: "Failed", why: "there is no such rung" } satisfies Loop.Event
-    const exit = yield* target.remedy.apply(target.signature).pipe(Effect.timeoutOption(applyWithin), Effect.exit)
+    if (held === undefined || held.lost) return { _tag: "Blocked" } satisfies Loop.Event
+    // Somebody else may be at it from that moment on.
+    const lost = Effect.andThen(held.lease.lost, Effect.fail(failed(target.remedy.id, "its lease was lost meanwhile")))
+    const applying = Effect.raceFirst(target.remedy.apply(target.signature), lost)
+    const exit = yield* applying.pipe(Effect.timeoutOption(applyWithin), Effect.exit)
     if (Exit.isFailure(exit)) return { _tag: "Failed", why: whyOf(exit.cause) } satisfies Loop.Event
     if (Option.isNone(exit.value)) {
       yield* Effect.logWarning(`${name}: ${target.remedy.id} was interrupted after ${applyWithin} ms`)
@@ -323,7 +341,7 @@ export const run = Effect.fnUntraced(function* <R>(
       const step = Loop.step(definition, state, event, now)
       const durable = yield* write(step.journal)
       state = step.state
-      yield* options.onState(state, obstacle)
+      yield* options.onState(state, obstacle ?? (isIdle() ? undefined : unleased))
       if (isIdle()) yield* release
       const outcome = waiting.length === 0 ? undefined : outcomeOf(watcher, step, now)
       if (outcome !== undefined) yield* settle(outcome)

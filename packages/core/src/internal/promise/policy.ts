@@ -23,18 +23,41 @@ export interface PromisePolicy {
 /** The error itself, as the caller threw it; never a wrapper. */
 const asThrown = (error: unknown) => error
 
+/** A call as an effect that fails with what it rejects with. */
+export const fromCall = <A>(call: (signal: AbortSignal) => PromiseLike<A> | A): Effect.Effect<A, unknown> =>
+  Effect.tryPromise({ try: async (own) => call(own), catch: asThrown })
+
+/** Runs an effect until its end, or until the signal aborts; rejects with the failure itself. */
+export const run = async <A>(effect: Effect.Effect<A, unknown>, signal: AbortSignal | undefined): Promise<A> => {
+  signal?.throwIfAborted()
+  const exit = await Effect.runPromiseExit(effect, signal === undefined ? undefined : { signal })
+  if (Exit.isSuccess(exit)) return exit.value
+  if (Cause.hasInterruptsOnly(exit.cause)) signal?.throwIfAborted()
+  throw Cause.squash(exit.cause)
+}
+
+/** What `execute` does, written with Effect, so that several layers can share one run. */
+interface Native {
+  readonly policy: Policy<unknown>
+  /** What the innermost layer gives the call beside the signal. */
+  readonly prepare?: <A>(
+    call: (signal: AbortSignal) => PromiseLike<A> | A
+  ) => (signal: AbortSignal) => PromiseLike<A> | A
+}
+
+const natives = new WeakMap<PromisePolicy["execute"], Native>()
+
+export const nativeOf = (policy: PromisePolicy): Native | undefined => natives.get(policy.execute)
+
+/** Says of an `execute` that was written otherwise what it does. */
+export const associate = <P extends PromisePolicy>(policy: P, native: Native): P => {
+  natives.set(policy.execute, native)
+  return policy
+}
+
 /**
  * Runs promises under a policy written with Effect. What the call rejects with is what `execute` rejects with, and so
  * are the policy's own errors, which are classes with a `_tag`.
  */
-export const fromPolicy = (policy: Policy<unknown>): PromisePolicy => ({
-  execute: async (call, options = {}) => {
-    const { signal } = options
-    signal?.throwIfAborted()
-    const guarded = policy(Effect.tryPromise({ try: async (own) => call(own), catch: asThrown }))
-    const exit = await Effect.runPromiseExit(guarded, signal === undefined ? undefined : { signal })
-    if (Exit.isSuccess(exit)) return exit.value
-    if (Cause.hasInterruptsOnly(exit.cause)) signal?.throwIfAborted()
-    throw Cause.squash(exit.cause)
-  }
-})
+export const fromPolicy = (policy: Policy<unknown>): PromisePolicy =>
+  associate({ execute: (call, options = {}) => run(policy(fromCall(call)), options.signal) }, { policy })

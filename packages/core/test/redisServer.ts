@@ -1,0 +1,117 @@
+import * as ChildProcess from "node:child_process"
+import * as Crypto from "node:crypto"
+import * as Net from "node:net"
+
+import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+
+import { eventually, skip, temporaryFolder } from "./support.ts"
+
+/** A redis-server of the test's own: a free port, a folder of its own, nothing kept on disk. */
+export interface RedisServer {
+  readonly port: number
+  readonly url: string
+  /** Of the process that runs now; `restart` makes another. */
+  readonly pid: number
+  /** Ends it with SIGKILL, and returns when it is gone. */
+  readonly kill: Effect.Effect<void>
+  /** Kills it if it runs, and starts it again, empty, on the same port. */
+  readonly restart: Effect.Effect<void>
+  /** Its sockets stay open and it answers nothing. */
+  readonly freeze: Effect.Effect<void>
+  readonly thaw: Effect.Effect<void>
+}
+
+/** Whether there is no redis-server here: the tests that need one are skipped then, except on CI, where they fail. */
+export const cannotRunRedis = (): boolean => {
+  const missing = ChildProcess.spawnSync("redis-server", ["--version"]).error !== undefined
+  if (missing && process.env.CI === "true") throw new Error("CI has to have redis-server: apt-get install redis-server")
+  return skip(missing, "there is no redis-server here: apt-get install redis-server")
+}
+
+/**
+ * Below the ports that the system gives to clients, as a client that tries a dead port there can connect to itself; so is
+ * the port of a cluster's own, which is higher by 10,000.
+ */
+const freePort: Effect.Effect<number> = Effect.callback<number | undefined>((resume) => {
+  const port = Crypto.randomInt(11_000, 22_000)
+  const server = Net.createServer()
+  server.once("error", () => resume(Effect.succeed(undefined)))
+  server.listen(port, "127.0.0.1", () => server.close(() => resume(Effect.succeed(port))))
+}).pipe(
+  Effect.repeat({ until: (port) => port !== undefined }),
+  Effect.flatMap((port) => (port === undefined ? Effect.die(new Error("no port is free")) : Effect.succeed(port)))
+)
+
+/** Whether it answers PING; its socket is gone by then. */
+const answers = (port: number): Effect.Effect<true | undefined> =>
+  Effect.callback((resume) => {
+    let answer: true | undefined
+    const socket = Net.connect(port, "127.0.0.1", () => socket.write("PING\r\n"))
+    socket.once("data", (data) => {
+      // Where a password is asked for, it runs.
+      answer = /^(\+PONG|-NOAUTH)/.test(String(data)) ? true : undefined
+      socket.destroy()
+    })
+    socket.once("error", () => undefined)
+    socket.once("close", () => resume(Effect.succeed(answer)))
+    return Effect.sync(() => socket.destroy())
+  })
+
+const start = Effect.fnUntraced(function* (port: number, folder: string, args: ReadonlyArray<string>) {
+  // A file of settings comes first, as Redis wants it.
+  const [file] = args
+  const before = file === undefined || file.startsWith("--") ? [] : [file]
+  const settings = ["--port", `${port}`, "--bind", "127.0.0.1", "--dir", folder, "--save", "", "--appendonly", "no"]
+  const running = ChildProcess.spawn("redis-server", [...before, ...settings, ...args.slice(before.length)], {
+    stdio: "ignore"
+  })
+  running.once("error", () => undefined)
+  yield* eventually(
+    `redis-server answers on ${port}`,
+    Effect.suspend(() =>
+      running.exitCode === null && running.pid !== undefined
+        ? answers(port)
+        : Effect.fail(new Error(`redis-server ended: ${running.exitCode}`))
+    )
+  )
+  return running
+})
+
+const end = (running: ChildProcess.ChildProcess): Effect.Effect<void> =>
+  Effect.callback((resume) => {
+    if (running.exitCode !== null || running.signalCode !== null) return resume(Effect.void)
+    running.once("exit", () => resume(Effect.void))
+    running.kill("SIGKILL")
+    return undefined
+  })
+
+/** With settings of its own, as `["--requirepass", "…"]`. */
+export const redisServerWith = Effect.fnUntraced(function* (
+  args: ReadonlyArray<string>
+): Effect.fn.Return<RedisServer, never, Scope.Scope> {
+  const folder = yield* temporaryFolder
+  // Somebody else may have been quicker to take the port.
+  let { port, running } = yield* Effect.gen(function* () {
+    const free = yield* freePort
+    return { port: free, running: yield* start(free, folder, args) }
+  }).pipe(Effect.retry({ times: 4 }), Effect.orDie)
+  yield* Effect.addFinalizer(() => Effect.suspend(() => end(running)))
+  const signal = (name: NodeJS.Signals) => Effect.sync(() => void running.kill(name))
+  return {
+    port,
+    url: `redis://127.0.0.1:${port}`,
+    get pid() {
+      return running.pid ?? 0
+    },
+    kill: Effect.suspend(() => end(running)),
+    restart: Effect.gen(function* () {
+      yield* end(running)
+      running = yield* Effect.orDie(start(port, folder, args))
+    }).pipe(Effect.uninterruptible),
+    freeze: signal("SIGSTOP"),
+    thaw: signal("SIGCONT")
+  }
+})
+
+export const redisServer: Effect.Effect<RedisServer, never, Scope.Scope> = redisServerWith([])

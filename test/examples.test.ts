@@ -1,0 +1,32 @@
+import * as ChildProcess from "node:child_process"
+import * as Fs from "node:fs"
+import { fileURLToPath } from "node:url"
+import { promisify } from "node:util"
+
+import { assert, describe, it } from "@effect/vitest"
+
+const folder = fileURLToPath(new URL("../examples/policies/src/", import.meta.url))
+const examples = Fs.readdirSync(folder).filter((name) => /^\d\d-/.test(name))
+
+/** As a user runs it: a process of its own, that ends by itself. */
+const run = (name: string) =>
+  promisify(ChildProcess.execFile)(process.execPath, [name], {
+    cwd: folder,
+    env: { PATH: process.env["PATH"], HOME: process.env["HOME"] },
+    timeout: 20_000
+  })
+
+describe("the small examples", () => {
+  it("come in pairs: Effect, and plain Node", () => {
+    const numbers = (extension: string) =>
+      examples.filter((name) => name.endsWith(extension)).map((name) => name.slice(0, -extension.length))
+    assert.isAtLeast(numbers(".ts").length, 10)
+    assert.deepStrictEqual(numbers(".ts"), numbers(".mjs"))
+  })
+
+  it.concurrent.each(examples)("%s runs to its end and says what happened", async (name) => {
+    const { stderr, stdout } = await run(name)
+    assert.strictEqual(stderr, "")
+    assert.isAbove(stdout.trim().length, 0)
+  })
+})
