@@ -232,7 +232,8 @@ const makePlaces = (settings: Settings, key: string | undefined, onIdle: () => v
 
   const policy: Policy<BulkheadError> = <A, E, R>(self: Effect.Effect<A, E, R>) =>
     Effect.uninterruptibleMask<A, E | BulkheadError, R>((restore) => {
-      if (running < settings.concurrency && waiters.size === 0) {
+      // Then nobody waits: who leaves hands the place on in the same step.
+      if (running < settings.concurrency) {
         running++
         return Effect.onExitPrimitive(restore(self), leave, true)
       }

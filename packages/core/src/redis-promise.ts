@@ -11,4 +11,5 @@ export {
   rateLimit,
   sharedCircuitBreaker
 } from "./internal/promise/redis.ts"
+export { redisCache } from "./internal/promise/redisCache.ts"
 export { type PromiseRedisLeasesOptions, redisLeases } from "./internal/promise/redisLeases.ts"

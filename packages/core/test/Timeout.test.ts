@@ -506,6 +506,15 @@ describe("Timeout", () => {
     })
   )
 
+  it.effect("a timeout around another does not release anew what the inner one cannot get rid of", () =>
+    Effect.gen(function* () {
+      const { log, owned } = thing("stubborn", { isGone: Effect.succeed(false) })
+      const inner = Timeout.make({ after: "10 seconds" }).policy(Effect.andThen(Timeout.own(owned), Effect.never))
+      const error = yield* expired(inner, "2 seconds", { name: "outer" })
+      assert.deepStrictEqual([error.name, error.released, log], ["outer", "survivors", ["released"]])
+    })
+  )
+
   it.effect("a timeout around another forgets what an inner call owned that ended in time", () =>
     Effect.gen(function* () {
       const { log, owned } = thing("deep")

@@ -4,9 +4,10 @@ import * as Result from "effect/Result"
 import * as CircuitBreaker from "../../CircuitBreaker.ts"
 import * as Outcome from "../../Outcome.ts"
 import { refused } from "../circuit.ts"
+import * as Guard from "../circuitGuard.ts"
 import { resolve } from "../circuitOptions.ts"
 import * as Circuits from "../circuits.ts"
-import type { PromisePolicy } from "./policy.ts"
+import { associate, type PromisePolicy } from "./policy.ts"
 
 /**
  * The circuit of one key, for plain Node.
@@ -117,7 +118,8 @@ export const circuitBreaker = (options: CircuitBreaker.Options = {}): PromiseCir
       // Rejected, not thrown: a refusal costs half as much.
       return ticket === refused ? Promise.reject(circuits.refuse(circuit, now())) : run(call, circuit, ticket)
     }
-    return { key, execute }
+    // Among policies written with Effect the circuit guards an effect as well.
+    return associate({ key, execute }, { policy: Guard.make(circuits, undefined, key) })
   }
 
   return {

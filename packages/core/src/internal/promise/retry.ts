@@ -1,8 +1,9 @@
 import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
 
 import * as Retry from "../../Retry.ts"
 import * as RetryBudget from "../../RetryBudget.ts"
-import { fromCall, run } from "./policy.ts"
+import { associate, fromCall, run } from "./policy.ts"
 
 /**
  * Retries for plain Node.
@@ -21,6 +22,12 @@ export interface PromiseRetry {
   ) => Promise<A>
 }
 
+/** The call starts on the fiber that is guarded, so what is current then is the number of its own attempt. */
+const prepare =
+  <A>(call: (signal: AbortSignal, attempt: number) => PromiseLike<A> | A) =>
+  (signal: AbortSignal): PromiseLike<A> | A =>
+    call(signal, Fiber.getCurrent()?.getRef(Retry.Attempt) ?? 1)
+
 /**
  * Retries a call that rejects. The last rejection comes out as it is; `RetryError` says why there was no further attempt
  * where it was not for their number.
@@ -30,10 +37,10 @@ export interface PromiseRetry {
  */
 export const retry = (options: Retry.RetryOptions = {}): PromiseRetry => {
   const { policy } = Retry.make(options)
-  return {
-    execute: (call, { signal } = {}) =>
-      run(policy(Effect.flatMap(Retry.Attempt, (attempt) => fromCall((own) => call(own, attempt)))), signal)
+  const guarded: PromiseRetry = {
+    execute: (call, { signal } = {}) => run(policy(fromCall(prepare(call))), signal)
   }
+  return associate(guarded, { policy, prepare })
 }
 
 /**

@@ -1,7 +1,7 @@
 /**
  * Finds many words in one pass over a text, whatever ASCII case they are in.
  *
- * Three characters at a time are looked up in a set of 32 KB, which says for nearly all places that no word begins
+ * Two or three characters at a time are looked up in small sets, which say for nearly all places that no word begins
  * there; only at the others a tree of the words is walked, no further than the longest word.
  */
 
@@ -78,6 +78,41 @@ export const make = (words: ReadonlyArray<string>): Scan => {
       if (((beginnings[key >>> 5] ?? 0) & (1 << key)) !== 0) return at - 2
     }
     return -1
+  }
+
+  // Words of three characters have one of their two pairs at every second place: half of the places are enough then.
+  const areLong = words.every((word) => word.length > 2)
+  const pairs = new Uint8Array(2 ** (2 * bits))
+  for (const word of words) {
+    for (const at of [0, 1]) {
+      const kindAt = (place: number): number => kinds[lower(word.charCodeAt(place))] ?? 0
+      if (areLong) pairs[(kindAt(at) << bits) | kindAt(at + 1)] = 1
+    }
+  }
+
+  const isBeginning = (text: string, at: number): boolean => {
+    const kindAt = (place: number): number => (place < text.length ? (kinds[text.charCodeAt(place)] ?? 0) : 0)
+    const key = (((kindAt(at) << bits) | kindAt(at + 1)) << bits) | kindAt(at + 2)
+    return ((beginnings[key >>> 5] ?? 0) & (1 << key)) !== 0
+  }
+
+  /** The first of every second place from `start` on at which a pair stands. */
+  const paired = (text: string, start: number): number => {
+    const last = text.length - 1
+    for (let at = start; at < last; at += 2) {
+      const key = ((kinds[text.charCodeAt(at)] ?? 0) << bits) | (kinds[text.charCodeAt(at + 1)] ?? 0)
+      if (pairs[key] !== 0) return at
+    }
+    return -1
+  }
+
+  if (areLong) {
+    return (text, found) => {
+      for (let at = paired(text, 0); at >= 0; at = paired(text, at + 2)) {
+        if (at > 0 && isBeginning(text, at - 1)) walk(text, at - 1, found)
+        if (isBeginning(text, at)) walk(text, at, found)
+      }
+    }
   }
 
   return (text, found) => {

@@ -82,13 +82,16 @@ const hasIssuer = (text: string, start: number, end: number): boolean => {
 const isFraction = (text: string, start: number): boolean =>
   text.charCodeAt(start - 1) === 46 && isDigit(text.charCodeAt(start - 2))
 
-/** Looks at every twelfth character only: a card cannot hide between two of them. */
+/** A card has two neighbours of these at least. */
+const step = 6
+
+/** Looks at every sixth character only: a card cannot hide between them. */
 export const find = (text: string): ReadonlyArray<Span> => {
   if (text.length < shortest) return []
   const spans: Array<Span> = []
   let done = 0
-  for (let at = 0; at < text.length; at += shortest - 1) {
-    if (!isInNumber(text.charCodeAt(at)) || at < done) continue
+  for (let at = 0; at < text.length; at += step) {
+    if (!isInNumber(text.charCodeAt(at)) || !isInNumber(text.charCodeAt(at + step)) || at < done) continue
     let start = at
     while (start > done && isInNumber(text.charCodeAt(start - 1))) start -= 1
     let end = at + 1

@@ -130,8 +130,11 @@ const matches = (
     const match = pattern.exec(text)
     if (match === null) continue
     done = pattern.lastIndex
+    const start = place + (match[1] ?? "").length
+    // It is masked already.
+    if (done - start === Spans.mask.length && text.startsWith(Spans.mask, start)) continue
     found ??= []
-    found.push({ start: place + (match[1] ?? "").length, end: done })
+    found.push({ start, end: done })
   }
   return found ?? nothing
 }
