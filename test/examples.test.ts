@@ -8,6 +8,9 @@ import { assert, describe, it } from "@effect/vitest"
 const folder = fileURLToPath(new URL("../examples/policies/src/", import.meta.url))
 const examples = Fs.readdirSync(folder).filter((name) => /^\d\d-/.test(name))
 
+const named = (extension: string) =>
+  examples.filter((name) => name.endsWith(extension)).map((name) => name.slice(0, -extension.length))
+
 /** As a user runs it: a process of its own, that ends by itself. */
 const run = (name: string) =>
   promisify(ChildProcess.execFile)(process.execPath, [name], {
@@ -18,10 +21,8 @@ const run = (name: string) =>
 
 describe("the small examples", () => {
   it("come in pairs: Effect, and plain Node", () => {
-    const numbers = (extension: string) =>
-      examples.filter((name) => name.endsWith(extension)).map((name) => name.slice(0, -extension.length))
-    assert.isAtLeast(numbers(".ts").length, 10)
-    assert.deepStrictEqual(numbers(".ts"), numbers(".mjs"))
+    assert.isAtLeast(named(".ts").length, 10)
+    assert.deepStrictEqual(named(".ts"), named(".mjs"))
   })
 
   it.concurrent.each(examples)("%s runs to its end and says what happened", async (name) => {

@@ -13,6 +13,7 @@ import { Recovery } from "@nexobot/recovery"
 import { Binary } from "@nexobot/testing"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Logger from "effect/Logger"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 
@@ -102,7 +103,10 @@ export const processes = ({ stack, supervisorId }: Prepared) => Supervisor.layer
 /** The processes, the loop that watches them, and the console. Stopped in reverse order. */
 export const whole = (prepared: Prepared) => {
   const { settings, stack, stateDirectory, tokens } = prepared
-  const redactor = Layer.succeed(Redaction.Redactor, Redaction.make(Object.values(tokens)))
+  const redacted = Layer.mergeAll(
+    Layer.succeed(Redaction.Redactor, Redaction.make(Object.values(tokens))),
+    Logger.layer([Redaction.logger(Logger.defaultLogger)])
+  )
   const recovery = Recovery.layerFile(stack.components, {
     journal: Path.join(stateDirectory, "journal.log"),
     policy: settings.policy
@@ -110,6 +114,6 @@ export const whole = (prepared: Prepared) => {
   return Console.layer({ port: settings.ports.console, token: tokens.console }).pipe(
     Layer.provideMerge(recovery),
     Layer.provideMerge(processes(prepared)),
-    Layer.provide(redactor)
+    Layer.provide(redacted)
   )
 }

@@ -6,6 +6,12 @@ import { Redis } from "ioredis"
 
 import { withRedis } from "./redis-server.mjs"
 
+const backend = () => Promise.reject(new Error("the backend failed"))
+/** @param {import("@nexobot/core/redis-promise").PromiseSharedCircuitBreaker} breaker */
+const fail = async (breaker) => {
+  for (let call = 0; call < 2; call++) await breaker.execute(backend).catch(() => undefined)
+}
+
 await withRedis(async (port) => {
   const redis = new Redis(port, "127.0.0.1", { enableOfflineQueue: false, commandTimeout: 1000 })
   await new Promise((resolve) => redis.once("ready", resolve))
@@ -18,11 +24,6 @@ await withRedis(async (port) => {
     })
   const [a, b, c] = [node("a"), node("b"), node("c")]
 
-  /** @param {typeof a} breaker */
-  const fail = async (breaker) => {
-    const backend = () => Promise.reject(new Error("the backend failed"))
-    for (let call = 0; call < 2; call++) await breaker.execute(backend).catch(() => undefined)
-  }
   /** @param {string} title */
   const report = async (title) => {
     // Votes are read in the background.

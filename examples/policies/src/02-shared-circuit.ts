@@ -14,16 +14,17 @@ const node = (name: string) =>
     shared: { quorum: 2, node: name, refresh: "50 millis" }
   })
 
+const call = (breaker: CircuitBreaker.CircuitBreaker, backend: Effect.Effect<string, string>) =>
+  backend.pipe(
+    breaker.policy,
+    Effect.catchTag("CircuitBreakerError", ({ reason }) => Effect.succeed(`refused: ${reason._tag}`)),
+    Effect.catch((failure) => Effect.succeed(failure))
+  )
+const fail = (breaker: CircuitBreaker.CircuitBreaker) =>
+  Effect.repeat(call(breaker, Effect.fail("the backend failed")), { times: 1 })
+
 const program = Effect.gen(function* () {
   const [a, b, c] = yield* Effect.all([node("a"), node("b"), node("c")])
-  const call = (breaker: CircuitBreaker.CircuitBreaker, backend: Effect.Effect<string, string>) =>
-    backend.pipe(
-      breaker.policy,
-      Effect.catchTag("CircuitBreakerError", ({ reason }) => Effect.succeed(`refused: ${reason._tag}`)),
-      Effect.catch((failure) => Effect.succeed(failure))
-    )
-  const fail = (breaker: CircuitBreaker.CircuitBreaker) =>
-    Effect.repeat(call(breaker, Effect.fail("the backend failed")), { times: 1 })
   const report = (title: string) =>
     Effect.gen(function* () {
       // Votes are read in the background.

@@ -13,12 +13,10 @@
  *
  * @since 0.1.0
  */
-import * as Cause from "effect/Cause"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Metric from "effect/Metric"
-import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 
 import * as Monotonic from "./Monotonic.ts"
@@ -160,11 +158,6 @@ const resolve = (options: AdaptiveLimitOptions): Settings => {
   }
 }
 
-const outcomeOf = (exit: Exit.Exit<unknown, unknown>, classify: Outcome.Classify): Outcome.Outcome => {
-  if (Exit.isSuccess(exit)) return classify(Result.succeed(exit.value))
-  return Cause.hasInterruptsOnly(exit.cause) ? "ignored" : classify(Result.fail(Cause.squash(exit.cause)))
-}
-
 /** The calls that began after the limit was last looked at. */
 class Window {
   readonly #latencies = new Float64Array(mostSamples)
@@ -273,7 +266,7 @@ export const make = (options: AdaptiveLimitOptions = {}): Effect.Effect<Adaptive
       running--
       // What began under an earlier limit says nothing about this one.
       if (within !== window) return undefined
-      const outcome = outcomeOf(exit, classify)
+      const outcome = Outcome.ofExit(exit, classify)
       if (outcome === "ignored") return undefined
       const now = clock()
       if (outcome === "success") window.succeeded(now - began)

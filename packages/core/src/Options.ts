@@ -91,7 +91,11 @@ export const checks = (module: string): Checks => {
     number: (option, value, min, max = Number.MAX_VALUE) =>
       typeof value === "number" && Number.isFinite(value) && value >= min && value <= max
         ? value
-        : fail(option, value, max === Number.MAX_VALUE ? `a number of at least ${min}` : `a number from ${min} to ${max}`),
+        : fail(
+            option,
+            value,
+            max === Number.MAX_VALUE ? `a number of at least ${min}` : `a number from ${min} to ${max}`
+          ),
     port: (option, value) => integer(option, value, 1, 65535),
     nonEmptyString: (option, value) =>
       typeof value === "string" && value.length > 0 ? value : fail(option, value, "a non-empty string"),

@@ -3,8 +3,10 @@
  *
  * @since 0.1.0
  */
+import * as Cause from "effect/Cause"
 import * as Duration from "effect/Duration"
-import type * as Result from "effect/Result"
+import * as Exit from "effect/Exit"
+import * as Result from "effect/Result"
 
 /**
  * - `success`: it works.
@@ -49,6 +51,17 @@ export const isRefusal = (error: unknown): boolean => typeof error === "object" 
  */
 export const byResult: Classify = (result) =>
   result._tag === "Success" ? "success" : isRefusal(result.failure) ? "ignored" : "failure"
+
+/**
+ * Judges how a call ended; an interruption is ignored without asking.
+ *
+ * @category accessors
+ * @since 0.1.0
+ */
+export const ofExit = (exit: Exit.Exit<unknown, unknown>, classify: Classify): Outcome => {
+  if (Exit.isSuccess(exit)) return classify(Result.succeed(exit.value))
+  return Cause.hasInterruptsOnly(exit.cause) ? "ignored" : classify(Result.fail(Cause.squash(exit.cause)))
+}
 
 /**
  * How long an error asks to be left alone, if it does: its `retryAfter`, a `Duration`. Errors of this package have it;

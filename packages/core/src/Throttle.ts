@@ -9,13 +9,11 @@
  *
  * @since 0.1.0
  */
-import * as Cause from "effect/Cause"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Metric from "effect/Metric"
 import * as Random from "effect/Random"
-import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 
 import * as SlidingCount from "./internal/slidingCount.ts"
@@ -102,11 +100,6 @@ const refusals = Metric.counter("nexobot_throttle_refusals", {
   incremental: true
 })
 
-const outcomeOf = (exit: Exit.Exit<unknown, unknown>, classify: Outcome.Classify): Outcome.Outcome => {
-  if (Exit.isSuccess(exit)) return classify(Result.succeed(exit.value))
-  return Cause.hasInterruptsOnly(exit.cause) ? "ignored" : classify(Result.fail(Cause.squash(exit.cause)))
-}
-
 /**
  * A throttle for one backend. A call counts when it ends: calls in flight are neither accepted nor refused yet, and a
  * burst at a healthy backend is none of its failures. Limit the time of calls inside, or one that hangs never counts.
@@ -135,7 +128,7 @@ export const make = (options: ThrottleOptions = {}): Effect.Effect<Throttle> => 
       Effect.fail(new ThrottleError({ name, reason: new Overloaded() }))
     )
     const count = (exit: Exit.Exit<unknown, unknown>): undefined => {
-      const outcome = outcomeOf(exit, classify)
+      const outcome = Outcome.ofExit(exit, classify)
       if (outcome === "ignored") return
       const now = clock()
       requests.add(now)

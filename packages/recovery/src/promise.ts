@@ -8,6 +8,7 @@ import * as Lease from "@nexobot/core/Lease"
 import * as Redaction from "@nexobot/core/Redaction"
 import * as Context from "effect/Context"
 import * as Layer from "effect/Layer"
+import * as Logger from "effect/Logger"
 import * as ManagedRuntime from "effect/ManagedRuntime"
 import type * as Redacted from "effect/Redacted"
 import * as Stream from "effect/Stream"
@@ -75,7 +76,8 @@ export const startRecovery = async <const C extends ReadonlyArray<Component.Any>
   const embedded = Layer.provide(Recovery.layer(components, policy), [
     journal === undefined ? Journal.layerMemory : FileJournal.layer(journal),
     Lease.layerMemory,
-    Layer.succeed(Redaction.Redactor, Redaction.make(secrets))
+    Layer.succeed(Redaction.Redactor, Redaction.make(secrets)),
+    Logger.layer([Redaction.logger(Logger.defaultLogger)])
   ])
   // `StartOptions` has made sure that the context has what the components need.
   // oxlint-disable-next-line typescript/no-unsafe-type-assertion

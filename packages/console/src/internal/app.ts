@@ -35,12 +35,7 @@ export const make = Effect.fnUntraced(function* (options: {
   const token = options.token ?? Redacted.make(Access.randomSecret())
   const recovery = yield* Recovery
   const scope = yield* Effect.scope
-  const configured = yield* Redaction.Redactor
-  const own = Redaction.make([token])
-  const redactor: Redaction.Redactor = {
-    text: (text) => own.text(configured.text(text)),
-    value: (value) => own.value(configured.value(value))
-  }
+  const redactor = Redaction.andThen(yield* Redaction.Redactor, Redaction.make([token]))
   const closing = yield* Deferred.make<void>()
   const access = Access.make(token)
   const router = yield* HttpRouter.make

@@ -17,9 +17,9 @@ import * as Retry from "../../packages/core/src/Retry.ts"
 import * as Timeout from "../../packages/core/src/Timeout.ts"
 import * as Peers from "../peers.ts"
 import { type Row, row } from "../report.ts"
-import { measure, onEffect, onPromise, type Subject } from "../turns.ts"
+import { measure, onEffect, onPromise, type Subject } from "./turns.ts"
 
-const suite = "compose"
+const suite = "policies"
 const cockatielVersion = "4.0.0"
 const cockatielName = `cockatiel ${cockatielVersion}`
 
@@ -115,7 +115,7 @@ export const run = async (): Promise<ReadonlyArray<Row>> => {
       const layer = name.replace(/^\w+, /, "").replace(" of a promise", "")
       return row({
         suite,
-        name,
+        name: `composed, ${name}`,
         value: figures(name) ?? Number.NaN,
         unit: "ns/call",
         peer: cockatielName,

@@ -2,7 +2,7 @@
 import * as Redaction from "../../packages/core/src/Redaction.ts"
 import { median, percentile, type Row, row } from "../report.ts"
 
-const suite = "redaction"
+const suite = "policies"
 const samples = 4000
 const warmUp = 1000
 
@@ -67,14 +67,14 @@ const measure = (run: () => unknown): ReadonlyArray<number> => {
 const rows = (what: string, times: ReadonlyArray<number>, limit?: number): ReadonlyArray<Row> => [
   row({
     suite,
-    name: `${what}, median`,
+    name: `redaction, ${what}, median`,
     value: median(times),
     unit: "µs",
     ...(limit === undefined
       ? {}
       : { target: { text: `median ≤ ${limit} µs`, holds: (value: number) => value <= limit } })
   }),
-  row({ suite, name: `${what}, p99`, value: percentile(times, 0.99), unit: "µs" })
+  row({ suite, name: `redaction, ${what}, p99`, value: percentile(times, 0.99), unit: "µs" })
 ]
 
 export const run = (): ReadonlyArray<Row> => {

@@ -1,7 +1,7 @@
 /** Measuring what a call costs, several ways of calling in turns. */
 import * as Effect from "effect/Effect"
 
-import { median } from "./report.ts"
+import { median } from "../report.ts"
 
 /** Calls so many times, one after the other. */
 export type Subject = (calls: number) => Promise<void>

@@ -12,17 +12,17 @@ import * as EffectBreaker from "effect/persistence/CircuitBreaker"
 import * as Backoff from "../../packages/core/src/Backoff.ts"
 import * as CircuitBreaker from "../../packages/core/src/CircuitBreaker.ts"
 import { circuitBreaker } from "../../packages/core/src/internal/promise/circuitBreaker.ts"
-import * as Bare from "../bareCircuit.ts"
 import * as Peers from "../peers.ts"
-import { median, type Row, row } from "../report.ts"
+import { type Row, row } from "../report.ts"
+import * as Bare from "./bareCircuit.ts"
+import { measure, onEffect, onPromise, type Subject } from "./turns.ts"
 
-const suite = "breaker"
+const suite = "policies"
 const cockatielVersion = "4.0.0"
 const opossumVersion = "10.0.0"
 const cockatielName = `cockatiel ${cockatielVersion}`
 const opossumName = `opossum ${opossumVersion}`
-const rounds = 31
-const warmUp = 4
+const turns = { rounds: 31, warmUp: 4 }
 
 /** What is used of cockatiel. */
 interface Cockatiel {
@@ -45,17 +45,8 @@ type Opossum = new (
   options: object
 ) => { readonly fire: () => Promise<unknown>; readonly open: () => void; readonly shutdown: () => void }
 
-/** Calls so many times, one after the other. */
-type Subject = (calls: number) => Promise<void>
-
 const answer = () => Promise.resolve(1)
 const fail = () => Promise.reject(new Error("bad"))
-
-const passing =
-  (execute: () => Promise<unknown>): Subject =>
-  async (calls) => {
-    for (let i = 0; i < calls; i++) await execute()
-  }
 
 const refusing =
   (execute: () => Promise<unknown>): Subject =>
@@ -69,42 +60,6 @@ const refusing =
       throw new Error("it was not refused")
     }
   }
-
-const onEffect =
-  (effect: Effect.Effect<unknown>): Subject =>
-  (calls) => {
-    let left = calls
-    return Effect.runPromise(
-      Effect.whileLoop({
-        while: () => left > 0,
-        body: () => effect,
-        step: () => {
-          left--
-        }
-      })
-    )
-  }
-
-/** Nanoseconds a call, median of rounds in which each has its turn, every time in another order. */
-const measure = async (
-  subjects: ReadonlyMap<string, Subject>,
-  calls: number
-): Promise<(name: string) => number | undefined> => {
-  const times = new Map([...subjects.keys()].map((name): [string, Array<number>] => [name, []]))
-  const order = [...subjects]
-  for (let round = 0; round < rounds + warmUp; round++) {
-    for (const [name, subject] of order) {
-      const began = process.hrtime.bigint()
-      await subject(calls)
-      if (round >= warmUp) times.get(name)?.push(Number(process.hrtime.bigint() - began) / calls)
-    }
-    order.push(...order.splice(0, 1))
-  }
-  return (name) => {
-    const samples = times.get(name)
-    return samples === undefined ? undefined : median(samples)
-  }
-}
 
 const quick = { consecutive: { failures: 5, within: "1 hour" }, open: Backoff.constant("1 hour") } as const
 const sampling = { rate: { threshold: 0.5, minimumCalls: 10, window: "10 seconds" }, open: quick.open } as const
@@ -136,7 +91,7 @@ const compared = (
     ...(limit === undefined ? {} : { target: atMost(limit) })
   })
 
-const measureCalls = async (): Promise<ReadonlyArray<Row>> => {
+export const measureCalls = async (): Promise<ReadonlyArray<Row>> => {
   const cockatiel = (await Peers.load("cockatiel", cockatielVersion)) as Cockatiel | undefined
   const opossum = (await Peers.load("opossum", opossumVersion)) as Opossum | undefined
   const success = new Map<string, Subject>()
@@ -145,12 +100,12 @@ const measureCalls = async (): Promise<ReadonlyArray<Row>> => {
   const plain = circuitBreaker(quick)
   success.set(
     "promise",
-    passing(() => plain.execute(answer))
+    onPromise(() => plain.execute(answer))
   )
   const sampled = circuitBreaker(sampling)
   success.set(
     "promise, rate",
-    passing(() => sampled.execute(answer))
+    onPromise(() => sampled.execute(answer))
   )
   const opened = circuitBreaker(quick)
   await repeatedly((call) => opened.execute(call))
@@ -165,12 +120,12 @@ const measureCalls = async (): Promise<ReadonlyArray<Row>> => {
     const closed = make(new ConsecutiveBreaker(5))
     success.set(
       "cockatiel",
-      passing(() => closed.execute(answer))
+      onPromise(() => closed.execute(answer))
     )
     const rate = make(new SamplingBreaker({ threshold: 0.5, duration: 10_000, minimumRps: 1 }))
     success.set(
       "cockatiel, rate",
-      passing(() => rate.execute(answer))
+      onPromise(() => rate.execute(answer))
     )
     const open = make(new ConsecutiveBreaker(5))
     await repeatedly((call) => open.execute(call))
@@ -186,7 +141,7 @@ const measureCalls = async (): Promise<ReadonlyArray<Row>> => {
     opossums.push(closed, open)
     success.set(
       "opossum",
-      passing(() => closed.fire())
+      onPromise(() => closed.fire())
     )
     refusal.set(
       "opossum",
@@ -210,27 +165,33 @@ const measureCalls = async (): Promise<ReadonlyArray<Row>> => {
       for (let i = 0; i < 5; i++) yield* failing
       success.set("effect's own", onEffect(Effect.ignore(closed.execute(call, { key: "closed" }))))
       refusal.set("effect's own", onEffect(Effect.ignore(open.execute(call, { key: "open" }))))
-      return yield* Effect.promise(async () => [await measure(success, 10_000), await measure(refusal, 2000)] as const)
+      return yield* Effect.promise(
+        async () =>
+          [
+            await measure(success, { calls: 10_000, ...turns }),
+            await measure(refusal, { calls: 2000, ...turns })
+          ] as const
+      )
     })
   )
   const [closed, open] = await Effect.runPromise(Effect.provide(own, EffectBreaker.layerStoreMemory()))
   for (const one of opossums) one.shutdown()
 
   return [
-    compared("Promise, success", closed, "promise", "cockatiel", cockatielName, 1),
-    compared("Promise, success, failure rate", closed, "promise, rate", "cockatiel, rate", cockatielName, 1),
-    compared("Promise, success", closed, "promise", "opossum", opossumName),
-    compared("Promise, refusal", open, "promise", "cockatiel", cockatielName, 0.25),
-    compared("Promise, refusal", open, "promise", "opossum", opossumName),
-    compared("Effect, success", closed, "effect", "bare", "bare state machine", 1.5),
-    compared("Effect, success", closed, "effect", "effect's own", "effect/persistence", 0.1),
-    compared("Effect, refusal", open, "effect", "cockatiel", cockatielName, 0.5),
-    compared("Effect, refusal", open, "effect", "effect's own", "effect/persistence")
+    compared("breaker, Promise, success", closed, "promise", "cockatiel", cockatielName, 1),
+    compared("breaker, Promise, success, failure rate", closed, "promise, rate", "cockatiel, rate", cockatielName, 1),
+    compared("breaker, Promise, success", closed, "promise", "opossum", opossumName),
+    compared("breaker, Promise, refusal", open, "promise", "cockatiel", cockatielName, 0.25),
+    compared("breaker, Promise, refusal", open, "promise", "opossum", opossumName),
+    compared("breaker, Effect, success", closed, "effect", "bare", "bare state machine", 1.5),
+    compared("breaker, Effect, success", closed, "effect", "effect's own", "effect/persistence", 0.1),
+    compared("breaker, Effect, refusal", open, "effect", "cockatiel", cockatielName, 0.5),
+    compared("breaker, Effect, refusal", open, "effect", "effect's own", "effect/persistence")
   ]
 }
 
 /** A million keys, each used once and then never again. */
-const measureKeys = async (): Promise<ReadonlyArray<Row>> => {
+export const measureKeys = async (): Promise<ReadonlyArray<Row>> => {
   V8.setFlagsFromString("--expose-gc")
   const collect: unknown = Vm.runInNewContext("gc")
   const heap = (): number => {
@@ -256,14 +217,12 @@ const measureKeys = async (): Promise<ReadonlyArray<Row>> => {
   return [
     row({
       suite,
-      name: "heap growth after 1,000,000 idle keys",
+      name: "breaker, heap growth after 1,000,000 idle keys",
       value: Math.max(0, growth),
       unit: "MB",
       target: { text: "≤ 5 MB", holds: (value) => value <= 5 }
     }),
-    row({ suite, name: "keys kept of them", value: breaker.keys().length, unit: "keys" }),
-    row({ suite, name: "first call of a new key", value: nanos, unit: "ns/call" })
+    row({ suite, name: "breaker, keys kept of them", value: breaker.keys().length, unit: "keys" }),
+    row({ suite, name: "breaker, first call of a new key", value: nanos, unit: "ns/call" })
   ]
 }
-
-export const run = async (): Promise<ReadonlyArray<Row>> => [...(await measureCalls()), ...(await measureKeys())]
