@@ -8,6 +8,12 @@
  * A lock on a volume that containers or machines share may name a process that cannot be seen from here: it counts as
  * held. Locks taken here say in which pid namespace and on which machine their owner runs, so that it can be told.
  *
+ * An owner in another container of this machine is proven dead all the same, if it has taken its lock here: it listens
+ * on a socket beside it, `.owner-` and twelve digits, and connections are refused once it has ended. So a container that
+ * was killed gets its own lock back when it is started again on the same volume. It does not, and the file has to be
+ * removed by hand, where there can be no such socket: in a folder with a path of more than 80 bytes, on a file system of
+ * a network or in user space; nor after its writable layer was mounted anew, which makes it another file system.
+ *
  * @since 0.1.0
  */
 import * as Crypto from "node:crypto"
@@ -23,6 +29,7 @@ import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 
+import * as OwnerSocket from "./internal/ownerSocket.ts"
 import * as ProcessIdentity from "./ProcessIdentity.ts"
 import { isDead, ProcessTable, type Unsupported } from "./ProcessTable.ts"
 
@@ -150,6 +157,12 @@ const contentNow = (path: string): Promise<string | undefined> =>
     (cause: unknown) => (isCode(cause, "ENOENT") ? undefined : Promise.reject(cause))
   )
 
+const isThere = (path: string): Promise<boolean> =>
+  Fs.lstat(path).then(
+    () => true,
+    (cause: unknown) => (isCode(cause, "ENOENT") ? false : Promise.reject(cause))
+  )
+
 const contentOf = (path: string) => attempt(path, () => contentNow(path))
 
 /** Where this process runs; a field is missing where the system hides it. */
@@ -209,7 +222,15 @@ export const status = Effect.fnUntraced(function* (
   if (Option.isNone(owner)) return { _tag: "Unreadable", why: `${content.length} characters that name no owner` }
   const bootId = yield* Effect.flatMap(ProcessTable, (table) => table.bootId)
   const where = yield* elsewhere(owner.value, bootId)
-  if (where !== undefined) return { _tag: "Held", owner: owner.value, elsewhere: where }
+  if (where !== undefined) {
+    const isSameBoot = owner.value.bootId === bootId && bootId !== ""
+    if (!isSameBoot || !(yield* OwnerSocket.isDeserted(path, content)) || (yield* contentOf(path)) !== content) {
+      // A lock that is not there any more was given back meanwhile, before its socket.
+      return { _tag: "Held", owner: owner.value, elsewhere: where }
+    }
+    const proof = `process ${owner.value.pid} ${where} has ended: nobody listens on its socket`
+    return { _tag: "Stale", owner: owner.value, proof, content }
+  }
   const proof = yield* judge(owner.value, bootId)
   return proof === undefined
     ? { _tag: "Held", owner: owner.value }
@@ -220,7 +241,10 @@ export const status = Effect.fnUntraced(function* (
 const removeIf = Effect.fnUntraced(function* (path: string, expected: string): Effect.fn.Return<void, OwnerLockError> {
   const aside = `${path}.stale`
   yield* attempt(path, () => Fs.rename(path, aside))
-  if ((yield* contentOf(aside)) === expected) return yield* attempt(path, () => Fs.unlink(aside))
+  if ((yield* contentOf(aside)) === expected) {
+    yield* OwnerSocket.remove(aside, expected)
+    return yield* attempt(path, () => Fs.unlink(aside))
+  }
   yield* attempt(path, () => Fs.link(aside, path).finally(() => Fs.unlink(aside)))
   return yield* notStale(path, "taken by a new owner meanwhile")
 }, Effect.uninterruptible)
@@ -268,20 +292,34 @@ export const take = Effect.fnUntraced(function* (
   path: string
 ): Effect.fn.Return<void, OwnerLockError | Unsupported, Scope.Scope> {
   const self = yield* ProcessIdentity.of(process.pid)
-  const content = `${JSON.stringify({ ...self, ...(yield* here), createdAt: DateTime.formatIso(yield* DateTime.now) })}\n`
+  const createdAt = DateTime.formatIso(yield* DateTime.now)
+  const owner = { ...self, ...(yield* here), createdAt }
   // Linked into place whole: a reader never sees an empty lock. Not named by pid: another fiber may be taking it too.
   const draft = Path.join(Path.dirname(path), `.${Path.basename(path)}.${Crypto.randomUUID()}`)
-  const claim = attempt(path, () =>
-    Fs.writeFile(draft, content, { mode: 0o600, flag: "wx" })
-      .then(() => Fs.link(draft, path))
-      .then(
-        () => true,
-        (cause) => (isCode(cause, "EEXIST") ? false : Promise.reject(cause))
-      )
-      .finally(() => Fs.rm(draft, { force: true }))
-  )
+  const link = (content: string) =>
+    attempt(path, () =>
+      Fs.writeFile(draft, content, { mode: 0o600, flag: "wx" })
+        .then(() => Fs.link(draft, path))
+        .then(
+          () => true,
+          (cause) => (isCode(cause, "EEXIST") ? false : Promise.reject(cause))
+        )
+        .finally(() => Fs.rm(draft, { force: true }))
+    )
+  const claim = Effect.gen(function* () {
+    // Spares who is refused the socket.
+    if (yield* attempt(path, () => isThere(path))) return undefined
+    // Before the lock is seen: without it its owner would look dead.
+    const socket = yield* OwnerSocket.open(path)
+    const close = socket?.close ?? Effect.void
+    const content = `${JSON.stringify(socket === undefined ? owner : { ...owner, socket: socket.address })}\n`
+    if (yield* Effect.onError(link(content), () => close)) return { content, close }
+    yield* close
+    return undefined
+  })
   const takeOver = Effect.gen(function* () {
-    if (yield* claim) return true
+    const taken = yield* claim
+    if (taken !== undefined) return taken
     const found = yield* status(path)
     if (found._tag === "Held") {
       const where = found.elsewhere === undefined ? {} : { elsewhere: found.elsewhere }
@@ -296,14 +334,16 @@ export const take = Effect.fnUntraced(function* (
   })
   yield* Effect.acquireRelease(
     takeOver.pipe(
-      Effect.repeat({ until: (taken) => taken, schedule: Schedule.spaced("10 millis"), times: 100 }),
-      Effect.flatMap((taken) => (taken ? Effect.void : unusable(path)("it changes hands all the time")))
+      Effect.repeat({ until: (taken) => taken !== undefined, schedule: Schedule.spaced("10 millis"), times: 100 }),
+      Effect.flatMap((taken) =>
+        taken === undefined ? unusable(path)("it changes hands all the time") : Effect.succeed(taken)
+      )
     ),
-    () =>
+    ({ close, content }) =>
       Effect.promise(() =>
         contentNow(path)
           .then((now) => (now === content ? Fs.unlink(path) : undefined))
           .catch(() => undefined)
-      )
+      ).pipe(Effect.andThen(close))
   )
 })
