@@ -10,9 +10,9 @@
  *
  * An owner in another container of this machine is proven dead all the same, if it has taken its lock here: it listens
  * on a socket beside it, `.owner-` and twelve digits, and connections are refused once it has ended. So a container that
- * was killed gets its own lock back when it is started again on the same volume. It does not, and the file has to be
- * removed by hand, where there can be no such socket: in a folder with a path of more than 80 bytes, on a file system of
- * a network or in user space; nor after its writable layer was mounted anew, which makes it another file system.
+ * was killed gets its own lock back when it is started again on the same volume. There can be no such socket in a folder
+ * whose path has more than 83 bytes, and on a file system of a network or in user space; and no proof from it after the
+ * file system was mounted anew, as a container's own layer is. Such a lock stays until its file is removed by hand.
  *
  * @since 0.1.0
  */
@@ -250,7 +250,7 @@ const removeIf = Effect.fnUntraced(function* (path: string, expected: string): E
 }, Effect.uninterruptible)
 
 /**
- * Removes a stale lock; fails with `NotStale` when it is not, or when another process is at it.
+ * Removes a stale lock with its owner's socket; fails with `NotStale` when it is not, or when another process is at it.
  *
  * Among processes that use this module one at a time removes a given lock, and judges it anew before it does: a slow
  * one cannot remove the lock that a quick one has taken. Programs with ways of their own are not held back by that, so
@@ -283,7 +283,7 @@ export const clearStale = Effect.fnUntraced(function* (
 
 /**
  * Takes the lock for this process until the scope closes. A stale one is taken over; a held one is an error that names
- * its owner.
+ * its owner. Neither the lock nor the socket beside it keeps the process alive.
  *
  * @category operations
  * @since 0.1.0
@@ -307,9 +307,9 @@ export const take = Effect.fnUntraced(function* (
         .finally(() => Fs.rm(draft, { force: true }))
     )
   const claim = Effect.gen(function* () {
-    // Spares who is refused the socket.
+    // Who is refused anyway needs no socket.
     if (yield* attempt(path, () => isThere(path))) return undefined
-    // Before the lock is seen: without it its owner would look dead.
+    // Before the lock is seen: a socket that is bound and does not listen yet refuses like a dead owner's.
     const socket = yield* OwnerSocket.open(path)
     const close = socket?.close ?? Effect.void
     const content = `${JSON.stringify(socket === undefined ? owner : { ...owner, socket: socket.address })}\n`
@@ -335,8 +335,9 @@ export const take = Effect.fnUntraced(function* (
   yield* Effect.acquireRelease(
     takeOver.pipe(
       Effect.repeat({ until: (taken) => taken !== undefined, schedule: Schedule.spaced("10 millis"), times: 100 }),
-      Effect.flatMap((taken) =>
-        taken === undefined ? unusable(path)("it changes hands all the time") : Effect.succeed(taken)
+      Effect.filterOrElse(
+        (taken) => taken !== undefined,
+        () => unusable(path)("it changes hands all the time")
       )
     ),
     ({ close, content }) =>

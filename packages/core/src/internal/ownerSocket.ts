@@ -1,6 +1,6 @@
 /**
  * The proof that a lock's owner is dead where its process cannot be seen, as in another container: for as long as it
- * holds the lock it listens on a socket beside it, which the kernel closes with the process, however that ends.
+ * holds the lock it listens on a socket beside it, which ends with the process or the worker thread, however that ends.
  *
  * Only a refused connection is a proof, and only where the socket found is the very one that the owner listens on. The
  * kernel looks for a listener by inode: seen through another mount, or copied, a live owner's socket refuses as well. So
@@ -48,20 +48,18 @@ const local: ReadonlySet<number> = new Set([
   0x794c7630 // overlayfs
 ])
 
-const attempt = <A>(f: () => Promise<A>) => Effect.tryPromise({ try: f, catch: (cause) => cause })
-
 /** The folder's device too: on overlayfs a file may show the device of a layer, a folder never does. */
 const inodeOf = (path: string) =>
-  attempt(() => Promise.all([Fs.stat(Path.dirname(path), { bigint: true }), Fs.lstat(path, { bigint: true })])).pipe(
-    Effect.map(([folder, socket]) => `${folder.dev}:${socket.dev}:${socket.ino}`)
-  )
+  Effect.tryPromise(() =>
+    Promise.all([Fs.stat(Path.dirname(path), { bigint: true }), Fs.lstat(path, { bigint: true })])
+  ).pipe(Effect.map(([folder, socket]) => `${folder.dev}:${socket.dev}:${socket.ino}`))
 
 const listen = (path: string) =>
-  Effect.callback<Net.Server, unknown>((resume) => {
+  Effect.callback<Net.Server, Error>((resume) => {
     const server = Net.createServer({ pauseOnConnect: true }, (socket) => socket.destroy())
     // Stays: what cannot be accepted later is no reason to end.
     server.on("error", (cause) => resume(Effect.fail(cause)))
-    // Exclusive: a worker of `node:cluster` would leave the listening to its parent, which outlives it.
+    // Exclusive: for a worker of `node:cluster` its parent would listen, and may end before it.
     server.listen({ path, exclusive: true }, () => resume(Effect.succeed(server.unref())))
   })
 
@@ -76,14 +74,14 @@ export const open = Effect.fnUntraced(
     const path = Path.join(folder, name)
     const draft = `${path}.new`
     if (Buffer.byteLength(draft) > longest) return undefined
-    const { type } = yield* attempt(() => Fs.statfs(folder))
+    const { type } = yield* Effect.tryPromise(() => Fs.statfs(folder))
     if (!local.has(type)) return undefined
     const server = yield* listen(draft)
-    const close = Effect.ignore(attempt(() => Fs.rm(path, { force: true }).finally(() => server.close())))
+    const close = Effect.ignore(Effect.tryPromise(() => Fs.rm(path, { force: true }).finally(() => server.close())))
     const settle = Effect.gen(function* () {
-      yield* attempt(() => Fs.chmod(draft, 0o600))
+      yield* Effect.tryPromise(() => Fs.chmod(draft, 0o600))
       // Node removes the name that it bound when a process comes to its end by itself: the proof would go with it.
-      yield* attempt(() => Fs.rename(draft, path))
+      yield* Effect.tryPromise(() => Fs.rename(draft, path))
       return { address: { name, inode: yield* inodeOf(path) }, close }
     })
     return yield* Effect.onError(settle, () => close)
@@ -111,7 +109,7 @@ const find = Effect.fnUntraced(function* (lock: string, content: string) {
   if (Option.isNone(said)) return undefined
   const { inode, name } = said.value.socket
   const path = Path.join(Path.dirname(lock), name)
-  const [ours, socket] = yield* attempt(() => Promise.all([Fs.lstat(lock), Fs.lstat(path)]))
+  const [ours, socket] = yield* Effect.tryPromise(() => Promise.all([Fs.lstat(lock), Fs.lstat(path)]))
   return socket.isSocket() && socket.uid === ours.uid ? { path, inode } : undefined
 })
 
@@ -139,7 +137,7 @@ export const remove = (lock: string, content: string): Effect.Effect<boolean> =>
     Effect.gen(function* () {
       const socket = yield* find(lock, content)
       if (socket === undefined || !(yield* refuses(socket.path))) return false
-      yield* attempt(() => Fs.unlink(socket.path))
+      yield* Effect.tryPromise(() => Fs.unlink(socket.path))
       return true
     })
   )
