@@ -64,6 +64,14 @@ const specifiers = async (app, name) => {
   })
 }
 
+/**
+ * A program that imports all of them.
+ *
+ * @param {ReadonlyArray<string>} modules
+ */
+const source = (modules) =>
+  modules.map((name, index) => `import * as m${index} from ${JSON.stringify(name)}`).join("\n")
+
 /** @type {Array<string>} */
 const failures = []
 
@@ -108,9 +116,6 @@ const main = async () => {
   const names = [...tarballs.keys()]
   const imports = (await Promise.all(names.map((name) => specifiers(join(folder, "js-app"), name)))).flat()
   const count = `${imports.length} exports of ${names.length} packages`
-  /** @param {ReadonlyArray<string>} modules */
-  const source = (modules) =>
-    modules.map((name, index) => `import * as m${index} from ${JSON.stringify(name)}`).join("\n")
   writeFileSync(join(folder, "ts-app", "exports.ts"), source(imports))
   writeFileSync(join(folder, "js-app", "exports.mjs"), source(imports.filter((name) => !needPeer.has(name))))
 

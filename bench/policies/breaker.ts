@@ -24,6 +24,8 @@ const cockatielName = `cockatiel ${cockatielVersion}`
 const opossumName = `opossum ${opossumVersion}`
 const turns = { rounds: 31, warmUp: 4 }
 
+type Call<A> = (given: AbortSignal) => Promise<A>
+
 /** What is used of cockatiel. */
 interface Cockatiel {
   readonly handleAll: unknown
@@ -36,7 +38,7 @@ interface Cockatiel {
   readonly circuitBreaker: (
     policy: unknown,
     options: { readonly halfOpenAfter: number; readonly breaker: unknown }
-  ) => { readonly execute: <A>(call: () => Promise<A>) => Promise<A> }
+  ) => { readonly execute: <A>(call: Call<A>, signal?: AbortSignal) => Promise<A> }
 }
 
 /** What is used of opossum. */
@@ -46,6 +48,11 @@ type Opossum = new (
 ) => { readonly fire: () => Promise<unknown>; readonly open: () => void; readonly shutdown: () => void }
 
 const answer = () => Promise.resolve(1)
+const answerWithSignal = (signal: AbortSignal) => Promise.resolve(signal.aborted)
+/** Not there at once: in so many turns of the queue of microtasks. */
+const answerLater = async (signal: AbortSignal) => {
+  for (let i = 0; i < 5; i++) await answerWithSignal(signal)
+}
 const fail = () => Promise.reject(new Error("bad"))
 
 const refusing =
@@ -102,6 +109,19 @@ export const measureCalls = async (): Promise<ReadonlyArray<Row>> => {
     "promise",
     onPromise(() => plain.execute(answer))
   )
+  const { signal } = new AbortController()
+  success.set(
+    "promise, (signal)",
+    onPromise(() => plain.execute(answerWithSignal))
+  )
+  success.set(
+    "promise, caller's signal",
+    onPromise(() => plain.execute(answerWithSignal, { signal }))
+  )
+  success.set(
+    "promise, caller's signal, later",
+    onPromise(() => plain.execute(answerLater, { signal }))
+  )
   const sampled = circuitBreaker(sampling)
   success.set(
     "promise, rate",
@@ -121,6 +141,18 @@ export const measureCalls = async (): Promise<ReadonlyArray<Row>> => {
     success.set(
       "cockatiel",
       onPromise(() => closed.execute(answer))
+    )
+    success.set(
+      "cockatiel, (signal)",
+      onPromise(() => closed.execute(answerWithSignal))
+    )
+    success.set(
+      "cockatiel, caller's signal",
+      onPromise(() => closed.execute(answerWithSignal, signal))
+    )
+    success.set(
+      "cockatiel, caller's signal, later",
+      onPromise(() => closed.execute(answerLater, signal))
     )
     const rate = make(new SamplingBreaker({ threshold: 0.5, duration: 10_000, minimumRps: 1 }))
     success.set(
@@ -178,7 +210,30 @@ export const measureCalls = async (): Promise<ReadonlyArray<Row>> => {
   for (const one of opossums) one.shutdown()
 
   return [
-    compared("breaker, Promise, success", closed, "promise", "cockatiel", cockatielName, 1),
+    compared("breaker, Promise, success, ()", closed, "promise", "cockatiel", cockatielName, 1),
+    compared(
+      "breaker, Promise, success, (signal)",
+      closed,
+      "promise, (signal)",
+      "cockatiel, (signal)",
+      cockatielName,
+      1
+    ),
+    // No target: ours rejects when the caller's signal aborts, cockatiel waits for the call whatever becomes of it.
+    compared(
+      "breaker, Promise, success, caller's signal",
+      closed,
+      "promise, caller's signal",
+      "cockatiel, caller's signal",
+      cockatielName
+    ),
+    compared(
+      "breaker, Promise, success, caller's signal, answer later",
+      closed,
+      "promise, caller's signal, later",
+      "cockatiel, caller's signal, later",
+      cockatielName
+    ),
     compared("breaker, Promise, success, failure rate", closed, "promise, rate", "cockatiel, rate", cockatielName, 1),
     compared("breaker, Promise, success", closed, "promise", "opossum", opossumName),
     compared("breaker, Promise, refusal", open, "promise", "cockatiel", cockatielName, 0.25),

@@ -165,7 +165,8 @@ export interface Decision {
  */
 export const make = (options: AlertsOptions): Policy => {
   checks.known(options, ["targets", "holdDown"])
-  for (const [name, target] of Object.entries(options.targets)) {
+  const targets = Dependencies.entriesOf(options.targets, "Alerts")
+  for (const [name, target] of targets) {
     checks.known(target, ["dependsOn", "holdDown"], `targets.${name}.`)
   }
   const dependencies = Dependencies.make(options.targets, "Alerts")
@@ -176,9 +177,7 @@ export const make = (options: AlertsOptions): Policy => {
   }
   return {
     dependencies,
-    holdDowns: new Map(
-      Object.entries(options.targets).map(([name, target]) => [name, holdDownOf(name, target)] as const)
-    )
+    holdDowns: new Map(targets.map(([name, target]) => [name, holdDownOf(name, target)] as const))
   }
 }
 

@@ -168,6 +168,8 @@ const refuse = ({ name }: Settings, key: string | undefined, reason: Full | Queu
     Effect.fail(new BulkheadError(key === undefined ? { name, reason } : { name, key, reason }))
   )
 
+type Restore = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+
 interface Waiter {
   /** It has a place, counted as running, though it may not have continued yet. */
   admitted: boolean
@@ -175,7 +177,8 @@ interface Waiter {
 }
 
 interface Places {
-  readonly policy: Policy<BulkheadError>
+  /** Takes a place for a call, or waits for one. Within an uninterruptible region, which `restore` ends for the call. */
+  readonly enter: <A, E, R>(self: Effect.Effect<A, E, R>, restore: Restore) => Effect.Effect<A, E | BulkheadError, R>
   readonly inspect: () => State
   /** Admits as many waiters as there is room for. */
   readonly admit: () => void
@@ -230,29 +233,28 @@ const makePlaces = (settings: Settings, key: string | undefined, onIdle: () => v
     })
   }
 
-  const policy: Policy<BulkheadError> = <A, E, R>(self: Effect.Effect<A, E, R>) =>
-    Effect.uninterruptibleMask<A, E | BulkheadError, R>((restore) => {
-      // Then nobody waits: who leaves hands the place on in the same step.
-      if (running < settings.concurrency) {
-        running++
-        return Effect.onExitPrimitive(restore(self), leave, true)
-      }
-      if (waiters.size >= settings.queue) return refuseFull()
-      const waiter: Waiter = { admitted: false, wake: undefined }
-      waiters.add(waiter)
-      const waited = Effect.onExitPrimitive(
-        restore(wait(waiter)),
-        (exit) => {
-          if (exit._tag === "Success") return undefined
-          return waiter.admitted ? leave() : void waiters.delete(waiter)
-        },
-        true
-      )
-      return Effect.flatMap(waited, () => Effect.onExitPrimitive(restore(self), leave, true))
-    })
+  const enter: Places["enter"] = (self, restore) => {
+    // Then nobody waits: who leaves hands the place on in the same step.
+    if (running < settings.concurrency) {
+      running++
+      return Effect.onExitPrimitive(restore(self), leave, true)
+    }
+    if (waiters.size >= settings.queue) return refuseFull()
+    const waiter: Waiter = { admitted: false, wake: undefined }
+    waiters.add(waiter)
+    const waited = Effect.onExitPrimitive(
+      restore(wait(waiter)),
+      (exit) => {
+        if (exit._tag === "Success") return undefined
+        return waiter.admitted ? leave() : void waiters.delete(waiter)
+      },
+      true
+    )
+    return Effect.flatMap(waited, () => Effect.onExitPrimitive(restore(self), leave, true))
+  }
 
   return {
-    policy,
+    enter,
     inspect: () => ({ concurrency: settings.concurrency, running, waiting: waiters.size }),
     admit
   }
@@ -275,7 +277,11 @@ const resizeWith = (settings: Settings, places: () => Iterable<Places>) => (conc
 export const make = (options: BulkheadOptions): Bulkhead => {
   const settings = resolve(options)
   const places = makePlaces(settings, undefined, () => {})
-  return { policy: places.policy, inspect: places.inspect, resize: resizeWith(settings, () => [places]) }
+  return {
+    policy: (self) => Effect.uninterruptibleMask((restore) => places.enter(self, restore)),
+    inspect: places.inspect,
+    resize: resizeWith(settings, () => [places])
+  }
 }
 
 /**
@@ -297,7 +303,8 @@ export const makeKeyed = (options: BulkheadOptions): KeyedBulkhead => {
   return {
     partition: (key) => ({
       key,
-      policy: (self) => Effect.suspend(() => placesOf(key).policy(self)),
+      // In one step: in between, the last to leave would forget these places, and the next caller make others.
+      policy: (self) => Effect.uninterruptibleMask((restore) => placesOf(key).enter(self, restore)),
       inspect: () => used.get(key)?.inspect() ?? { concurrency: settings.concurrency, running: 0, waiting: 0 }
     }),
     keys: () => [...used.keys()],

@@ -12,19 +12,21 @@ import * as Exit from "effect/Exit"
 import * as Metric from "effect/Metric"
 import * as MutableHashMap from "effect/MutableHashMap"
 import * as Option from "effect/Option"
+import * as Predicate from "effect/Predicate"
 import * as Random from "effect/Random"
 import type * as Stream from "effect/Stream"
 
 import * as Backoff from "./Backoff.ts"
 import { type CachePort, CachePortError, type Copy } from "./CachePort.ts"
 import * as DegradedMode from "./DegradedMode.ts"
+import * as Doubts from "./internal/doubts.ts"
 import * as Monotonic from "./Monotonic.ts"
 import * as Options from "./Options.ts"
 import * as Outcome from "./Outcome.ts"
 
 const checks = Options.checks("CacheAside")
 
-/** Keys that a cache may hold a wrong copy of are remembered up to so many; the oldest are forgotten first. */
+/** Keys that a cache may hold a wrong copy of are remembered up to so many; beyond that all are doubted for a while. */
 const maxDoubtful = 10_000
 
 /** In milliseconds; a `retryAfter` that is longer, or infinite, is not heeded to its end: the cache has to come back. */
@@ -56,7 +58,7 @@ export interface Stats {
   readonly stale: number
   /** Operations of the cache that failed or took too long. */
   readonly cacheFailures: number
-  /** Values that the cache cannot write; see that they fit its schema. */
+  /** Values and keys that the cache cannot write; see that they fit its schema, and its `key`. */
   readonly unstorable: number
   /** Operations that were left out, as the cache is left alone. */
   readonly skipped: number
@@ -73,7 +75,8 @@ export interface CacheAside<in Key, out Value, out E = never, out R = never> {
   readonly answer: (key: Key) => Effect.Effect<Answer<Value>, E, R>
   /**
    * Forgets the copy; to be called after the source has changed. A load that is under way answers those who wait for it,
-   * and is not stored. While the cache is down the key is remembered, and its copy is not used when the cache returns.
+   * and is not stored. While the cache is down the key is remembered, and its copy is not used when the cache returns. Of
+   * more than 10,000 such keys, no copy is used when it returns, until it was written anew or the old ones have expired.
    */
   readonly invalidate: (key: Key) => Effect.Effect<void>
   /** `Degraded` while the cache is left alone. */
@@ -126,6 +129,8 @@ const patient = Effect.fnUntraced(function* (options: {
   let inRow = 0
   let retryAt = 0
   let trial = false
+  let returnedAt = Number.NEGATIVE_INFINITY
+  let failedAt = Number.NEGATIVE_INFINITY
   // What began before the last change of mind proves nothing: neither a late failure nor a late success counts.
   let epoch = 0
 
@@ -145,6 +150,7 @@ const patient = Effect.fnUntraced(function* (options: {
     if (admitted !== epoch) return yield* Metric.update(failuresMetric, 1)
     epoch += 1
     trial = false
+    if (!tracker.isDegraded()) failedAt = now()
     const asked = Outcome.retryAfter(error)
     const delay =
       asked === undefined ? options.backoff.delay(inRow, seed) : Math.min(Duration.toMillis(asked), maxRetryAfter)
@@ -160,6 +166,7 @@ const patient = Effect.fnUntraced(function* (options: {
       epoch += 1
       trial = false
       inRow = 0
+      returnedAt = now()
       return tracker.recover
     })
 
@@ -168,29 +175,47 @@ const patient = Effect.fnUntraced(function* (options: {
   /** `None` when the cache is left alone or has failed. */
   const ask = <A>(operation: () => Effect.Effect<A, unknown>): Effect.Effect<Option.Option<A>> =>
     Effect.suspend(() => {
-      if (tracker.isDegraded()) {
-        if (trial || now() < retryAt) {
-          counts.skipped += 1
-          return Effect.succeedNone
+      let admitted: number | undefined
+      return Effect.suspend(() => {
+        if (tracker.isDegraded()) {
+          if (trial || now() < retryAt) {
+            counts.skipped += 1
+            return Effect.succeedNone
+          }
+          // Here, where leaving is seen: a trial that is begun outside of that and left would never end.
+          trial = true
         }
-        trial = true
-      }
-      const admitted = epoch
-      return Effect.suspend(operation).pipe(
-        Effect.timeoutOrElse({ duration: options.timeout, orElse: () => Effect.fail(late) }),
+        admitted = epoch
+        return Effect.suspend(operation).pipe(
+          Effect.timeoutOrElse({ duration: options.timeout, orElse: () => Effect.fail(late) }),
+          Effect.asSome
+        )
+      }).pipe(
         Effect.onExit((exit) => {
-          if (Exit.isSuccess(exit)) return succeeded(admitted)
-          if (!Cause.hasInterruptsOnly(exit.cause)) return failed(admitted, exit.cause)
-          return Effect.sync(() => left(admitted))
+          const turn = admitted
+          if (turn === undefined) return Effect.void
+          if (Exit.isSuccess(exit)) return succeeded(turn)
+          if (!Cause.hasInterruptsOnly(exit.cause)) return failed(turn, exit.cause)
+          return Effect.sync(() => left(turn))
         }),
-        Effect.asSome,
         // A cache never fails a call, by a bug of its adapter neither.
         Effect.catchCause(() => Effect.succeedNone)
       )
     })
 
-  return { ask, counts, tracker }
+  return {
+    ask,
+    counts,
+    tracker,
+    now,
+    returned: () => returnedAt,
+    works: () => (tracker.isDegraded() ? failedAt : now())
+  }
 })
+
+/** What an adapter answers may be anything, such as `null` for a miss. */
+const isCopy = (answer: unknown): boolean =>
+  Predicate.hasProperty(answer, "value") && Predicate.hasProperty(answer, "fresh") && typeof answer.fresh === "boolean"
 
 /**
  * Refuses options whose functions are none; those of promises are checked before they are wrapped.
@@ -236,20 +261,18 @@ export const make = <Key, Value, E = never, R = never>(
   const staleMetric = Metric.counter("nexobot_cache_aside_stale_answers", { attributes: { name }, incremental: true })
 
   return Effect.gen(function* () {
-    const { ask, counts, tracker } = yield* patient({ name, timeout, backoff })
+    const { ask, counts, now, returned, tracker, works } = yield* patient({ name, timeout, backoff })
     const stats = { hits: 0, loads: 0, stale: 0 }
     const loading = MutableHashMap.empty<Key, { storable: boolean }>()
     // The cache may hold a copy that is out of date: forgetting it failed, or a write that was given up may still arrive.
-    const doubtful = MutableHashMap.empty<Key, true>()
-    const doubt = (key: Key) => {
-      MutableHashMap.set(doubtful, key, true)
-      if (MutableHashMap.size(doubtful) <= maxDoubtful) return
-      for (const oldest of MutableHashMap.keys(doubtful)) {
-        MutableHashMap.remove(doubtful, oldest)
-        return
-      }
-    }
-    const trust = (key: Key) => void MutableHashMap.remove(doubtful, key)
+    const doubts = Doubts.make<Key>({
+      max: maxDoubtful,
+      // A write that was given up may take effect a little later.
+      life: Duration.toMillis(lifetime.ttl) + Duration.toMillis(lifetime.staleFor) + Duration.toMillis(timeout),
+      now,
+      returned,
+      works
+    })
 
     const store = (key: Key, value: Value, load: { readonly storable: boolean }) =>
       Effect.suspend(() => {
@@ -257,7 +280,7 @@ export const make = <Key, Value, E = never, R = never>(
         return ask(() =>
           Effect.onExit(cache.set(key, value, lifetime), (exit) =>
             // One that was given up may still arrive, and one that was overtaken by `invalidate` has.
-            Effect.sync(() => (Exit.isSuccess(exit) && load.storable ? trust(key) : doubt(key)))
+            Effect.sync(() => (Exit.isSuccess(exit) && load.storable ? doubts.settle(key) : doubts.add(key)))
           )
         )
       })
@@ -276,11 +299,13 @@ export const make = <Key, Value, E = never, R = never>(
     const load = (key: Key): Effect.Effect<Answer<Value>, E, R> =>
       Effect.suspend(() => {
         const current = { storable: true }
-        MutableHashMap.set(loading, key, current)
-        const found = MutableHashMap.has(doubtful, key) ? Effect.succeedNone : ask(() => cache.get(key))
+        const found = Effect.suspend(() => {
+          MutableHashMap.set(loading, key, current)
+          return doubts.has(key) ? Effect.succeedNone : ask(() => cache.get(key))
+        })
         return found.pipe(
           Effect.flatMap((one) => {
-            const copy = Option.getOrUndefined(one)
+            const copy = Option.getOrUndefined(Option.filter(one, isCopy))
             if (copy?.fresh === true) {
               stats.hits += 1
               return Effect.succeed<Answer<Value>>({ value: copy.value, from: "cache" })
@@ -313,9 +338,9 @@ export const make = <Key, Value, E = never, R = never>(
         Effect.suspend(() => {
           const current = Option.getOrUndefined(MutableHashMap.get(loading, key))
           if (current !== undefined) current.storable = false
-          doubt(key)
+          doubts.add(key)
           return Cache.invalidate(flights, key).pipe(
-            Effect.andThen(ask(() => Effect.tap(cache.remove(key), () => Effect.sync(() => trust(key))))),
+            Effect.andThen(ask(() => Effect.tap(cache.remove(key), () => Effect.sync(() => doubts.settle(key))))),
             Effect.asVoid
           )
         }),

@@ -19,6 +19,16 @@ export class Unstorable extends Schema.TaggedClass<Unstorable>("@nexobot/core/Ca
 }) {}
 
 /**
+ * This key cannot be told from others, by this cache or by any like it.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class UnusableKey extends Schema.TaggedClass<UnusableKey>("@nexobot/core/CachePort/UnusableKey")("UnusableKey", {
+  why: Schema.String
+}) {}
+
+/**
  * What a cache fails with when the fault is not its own: it says nothing about whether the cache works.
  *
  * @category errors
@@ -26,10 +36,12 @@ export class Unstorable extends Schema.TaggedClass<Unstorable>("@nexobot/core/Ca
  */
 export class CachePortError extends Schema.TaggedError<CachePortError>("@nexobot/core/CachePortError")(
   "CachePortError",
-  { reason: Unstorable }
+  { reason: Schema.Union([Unstorable, UnusableKey]) }
 ) {
   override get message(): string {
-    return `the value cannot be stored: ${this.reason.why}; see that it fits the schema of the cache`
+    return this.reason._tag === "Unstorable"
+      ? `the value cannot be stored: ${this.reason.why}; see that it fits the schema of the cache`
+      : `the key cannot be used: ${this.reason.why}; give the cache a \`key\` that makes a text of it`
   }
 }
 

@@ -206,7 +206,10 @@ export interface CircuitBreaker {
   readonly keys: Effect.Effect<ReadonlyArray<string>>
   /** Refuses all calls until `reset`. */
   readonly isolate: (key?: string) => Effect.Effect<void>
-  /** Closes the circuit at once, without a trial and a ramp, and forgets what happened. */
+  /**
+   * Closes the circuit at once, without a trial and a ramp, and forgets what happened. The votes of others that are there
+   * count again once they are renewed.
+   */
   readonly reset: (key?: string) => Effect.Effect<void>
   /** From now on. Who does not keep up misses the oldest: 256 are kept. */
   readonly transitions: Stream.Stream<Transition>
@@ -321,9 +324,8 @@ export const make = (options: Options = {}): Effect.Effect<CircuitBreaker> => {
 export const makeShared = (
   options: SharedOptions
 ): Effect.Effect<CircuitBreaker, never, CircuitVotes | Scope.Scope> => {
-  const { shared, ...rest } = options
-  const resolved = resolve(rest)
-  const sharing = resolveSharing(shared)
+  const resolved = resolve(options, ["shared"])
+  const sharing = resolveSharing(options.shared)
   return Effect.flatMap(Circuits.make(resolved, explain), (circuits) =>
     Effect.flatMap(Shared.share(circuits, sharing), (claim) => breaker(circuits, claim))
   )

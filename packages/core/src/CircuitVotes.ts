@@ -32,17 +32,12 @@ export class CircuitVotesError extends Schema.TaggedError<CircuitVotesError>("@n
 }
 
 /**
- * The votes for one key that have not expired.
+ * The votes for one key that have not expired: who voted, and until that vote expires.
  *
  * @category models
  * @since 0.1.0
  */
-export interface Tally {
-  /** Who voted. */
-  readonly nodes: ReadonlyArray<string>
-  /** Until the last of them expires. */
-  readonly remaining: Duration.Duration
-}
+export type Tally = ReadonlyMap<string, Duration.Duration>
 
 /**
  * @category services
@@ -66,6 +61,8 @@ export class CircuitVotes extends Context.Service<
       node: string,
       lease: Duration.Duration
     ) => Effect.Effect<boolean, CircuitVotesError>
+    /** Says that the trial was not made, or said nothing. Ends its own trial and changes no vote. */
+    readonly releaseTrial: (key: string, node: string) => Effect.Effect<void, CircuitVotesError>
     /** Keys whose votes changed, as soon as this place knows; a hint to look, which may be missed. */
     readonly changes: Stream.Stream<string>
   }
@@ -106,10 +103,7 @@ export const layerMemory: Layer.Layer<CircuitVotes> = Layer.effect(
         for (const [key, byNode] of votes) {
           for (const [node, until] of byNode) if (until <= now) byNode.delete(node)
           if (byNode.size === 0) votes.delete(key)
-          else {
-            const last = [...byNode.values()].reduce((a, b) => (a > b ? a : b))
-            tally.set(key, { nodes: [...byNode.keys()], remaining: Duration.nanos(last - now) })
-          }
+          else tally.set(key, new Map([...byNode].map(([node, until]) => [node, Duration.nanos(until - now)])))
         }
         return tally
       }),
@@ -120,6 +114,7 @@ export const layerMemory: Layer.Layer<CircuitVotes> = Layer.effect(
         trials.set(key, { node, until: yield* later(lease) })
         return true
       }),
+      releaseTrial: (key, node) => Effect.sync(() => endTrial(key, node)),
       changes: Stream.fromPubSub(changed)
     })
   })

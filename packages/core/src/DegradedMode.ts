@@ -90,10 +90,10 @@ export const make = Effect.fnUntraced(function* (gauge: Metric.Gauge<number>): E
       degraded = to
       return at.pipe(
         Effect.flatMap((now) => SubscriptionRef.set(ref, as(now))),
-        Effect.andThen(Metric.update(gauge, to ? 1 : 0)),
-        Effect.uninterruptible
+        Effect.andThen(Metric.update(gauge, to ? 1 : 0))
       )
-    })
+      // As a whole: otherwise a caller who leaves in between leaves a mode that nobody is told of.
+    }).pipe(Effect.uninterruptible)
   return {
     mode: SubscriptionRef.get(ref),
     changes: SubscriptionRef.changes(ref),

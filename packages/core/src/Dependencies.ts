@@ -3,6 +3,8 @@
  *
  * @since 0.1.0
  */
+import * as Predicate from "effect/Predicate"
+
 import * as Options from "./Options.ts"
 
 /**
@@ -31,6 +33,24 @@ const cycleIn = (needs: ReadonlyMap<string, ReadonlyArray<string>>, sorted: Read
 }
 
 /**
+ * The targets of options by name; refuses what is none.
+ *
+ * @internal
+ */
+export const entriesOf = <A extends object>(
+  targets: Readonly<Record<string, A>>,
+  module: string
+): ReadonlyArray<[name: string, target: A]> => {
+  const { fail } = Options.checks(module)
+  if (!Predicate.isObject(targets)) return fail("targets", targets, "an object of targets by name")
+  const entries = Object.entries(targets)
+  for (const [name, target] of entries) {
+    if (!Predicate.isObject(target)) fail(`targets.${name}`, target, "an object of options, such as {}")
+  }
+  return entries
+}
+
+/**
  * Throws `OptionError`, in the name of `module`, for a dependency that is no target, and for a cycle, which it names.
  *
  * @category constructors
@@ -41,7 +61,7 @@ export const make = (
   module = "Dependencies"
 ): Dependencies => {
   const { fail } = Options.checks(module)
-  const needs = new Map(Object.entries(targets).map(([name, { dependsOn = [] }]) => [name, dependsOn] as const))
+  const needs = new Map(entriesOf(targets, module).map(([name, { dependsOn = [] }]) => [name, dependsOn] as const))
   const neededBy = new Map<string, Array<string>>()
   const open = new Map<string, number>()
   for (const [name, parents] of needs) {

@@ -8,6 +8,7 @@ import * as Effect from "effect/Effect"
 import { identity } from "effect/Function"
 import * as Metric from "effect/Metric"
 import * as Option from "effect/Option"
+import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import type * as Stream from "effect/Stream"
 
@@ -127,7 +128,7 @@ export const check = (options: { readonly to: unknown; readonly when?: unknown }
  */
 export function make<B, E2 = never, R2 = never, EIn = unknown>(
   options: FallbackOptions<EIn, B, E2, R2> & {
-    /** Which failures are answered; the others pass as they are. */
+    /** Which failures are answered; the others pass as they are. What it throws is a defect, beside the failure. */
     readonly when: (error: EIn) => boolean
   }
 ): Effect.Effect<Fallback<EIn, B, Added<E2>, R2, true>>
@@ -181,7 +182,11 @@ export function make<B, E2, R2, EIn>(
               : Effect.succeed(usual(value)),
           onFailure: (cause): Effect.Effect<X | Y, E1 | FallbackError, R2> => {
             const error = Cause.findErrorOption(cause)
-            if (Option.isNone(error) || when?.(error.value) === false) return Effect.failCause(cause)
+            if (Option.isNone(error)) return Effect.failCause(cause)
+            const taken = Result.try(() => when?.(error.value) !== false)
+            // A bug in `when` is shown beside the failure, and does not hide it.
+            if (Result.isFailure(taken)) return Effect.failCause(Cause.combine(cause, Cause.die(taken.failure)))
+            if (!taken.success) return Effect.failCause(cause)
             lastFailure = begun
             return tracker.degrade(DegradedMode.whyOf(error.value)).pipe(
               Effect.andThen(lesser(error.value)),

@@ -9,6 +9,7 @@
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Metric from "effect/Metric"
+import * as Predicate from "effect/Predicate"
 import * as Semaphore from "effect/Semaphore"
 import * as Struct from "effect/Struct"
 
@@ -75,12 +76,15 @@ export interface Inspection {
   readonly alert: Alerts.Alert | undefined
   /** Whether it is unhealthy, and repairing it makes sense now. */
   readonly mayRepair: boolean
-  /** Why a repair makes no sense although the target is unhealthy. */
-  readonly spared: Alerts.Withheld | "Parent" | "Flapping" | undefined
+  /**
+   * Why a repair makes no sense although the target is unhealthy: `Parent` from the first bad check of what it needs, and
+   * `HoldDown` as long as an alert would wait, as what it needs may be seen to fail only then.
+   */
+  readonly spared: Alerts.Withheld | "Parent" | "HoldDown" | "Flapping" | undefined
 }
 
 /**
- * A target that the monitor does not have is an `OptionError`, as a defect.
+ * A target that the monitor does not have, and what is no verdict, is an `OptionError`, as a defect.
  *
  * @category models
  * @since 0.1.0
@@ -130,6 +134,28 @@ const watchOf = (windows: ReadonlyArray<Maintenance.Window>): Watched["inMainten
   }
 }
 
+/** Options of another module. */
+const groupIn = <A>(option: string, group: A): A =>
+  group === undefined || Predicate.isObject(group) ? group : checks.fail(option, group, "an object of options")
+
+const hasSignature = (verdict: object): boolean =>
+  Predicate.hasProperty(verdict, "signature") &&
+  Predicate.hasProperty(verdict.signature, "_tag") &&
+  typeof verdict.signature._tag === "string"
+
+/** Before anything is changed: plain JavaScript may give anything. */
+const checkVerdict = (verdict: Verdict.Verdict<Verdict.Signature>): void => {
+  switch (verdict?._tag) {
+    case "Healthy":
+    case "Inconclusive":
+      return
+    case "Degraded":
+    case "Unhealthy":
+      if (hasSignature(verdict)) return
+  }
+  checks.fail("verdict", verdict, "what Verdict.healthy, degraded, unhealthy or inconclusive makes")
+}
+
 const windowsIn = (option: string, windows: unknown = []): ReadonlyArray<Maintenance.Window> =>
   Array.isArray(windows) && windows.every((one) => Maintenance.isWindow(one))
     ? windows
@@ -176,10 +202,10 @@ export const make = (options: HealthMonitorOptions): Effect.Effect<HealthMonitor
       fall: checks.integer("fall", options.fall ?? 3, 1),
       rise: checks.integer("rise", options.rise ?? 2, 1)
     },
-    flap: Flap.make(options.flap),
-    readiness: Readiness.make(options.readiness)
+    flap: Flap.make(groupIn("flap", options.flap)),
+    readiness: Readiness.make(groupIn("readiness", options.readiness))
   }
-  const entries = Object.entries(options.targets)
+  const entries = Dependencies.entriesOf(options.targets, "HealthMonitor")
   const alerting = Alerts.make({
     targets: Object.fromEntries(entries.map(([target, one]) => [target, Struct.omit(one, ["maintenance"])])),
     ...(options.holdDown === undefined ? {} : { holdDown: options.holdDown })
@@ -230,6 +256,12 @@ export const make = (options: HealthMonitorOptions): Effect.Effect<HealthMonitor
     }
 
     let state = Alerts.initial
+    const isHeldDown = (target: string): boolean => {
+      const holdDown = alerting.holdDowns.get(target) ?? 0
+      const fails = state.failing.get(target)
+      if (holdDown === 0 || fails?.alert !== undefined) return false
+      return fails?.freeSince === undefined || fails.seen - fails.freeSince < holdDown
+    }
     let readings = new Map<string, Alerts.Reading>()
     /** Decided, and not known to be told. */
     let outbox: Alerts.Decision | undefined
@@ -271,6 +303,7 @@ export const make = (options: HealthMonitorOptions): Effect.Effect<HealthMonitor
     return {
       record: (target, verdict) =>
         Effect.sync(() => {
+          checkVerdict(verdict)
           const status = record(policies, of(target), verdict, monotonic())
           if (status !== "Unknown") readings.set(target, { target, status })
         }),
@@ -294,11 +327,16 @@ export const make = (options: HealthMonitorOptions): Effect.Effect<HealthMonitor
           const now = monotonic()
           const { counted, flap, health, readiness, verdict } = of(target)
           const withheld = withheldAt(now)
-          const isDown = (other: string) => of(other).counted === "Unhealthy" || withheld(other) !== undefined
+          // Here one bad check is enough: a repair that was not needed does more harm than one that comes later.
+          const isDown = (other: string) => {
+            const { counted: parent, health: seen } = of(other)
+            return parent === "Unhealthy" || seen.failures > 0 || withheld(other) !== undefined
+          }
           const sick = health.confirmed === "Unhealthy" && health.inconclusive === undefined
           const spared = sick
             ? (withheld(target) ??
               (Dependencies.root(alerting.dependencies, target, isDown) !== undefined ? "Parent" : undefined) ??
+              (isHeldDown(target) ? "HoldDown" : undefined) ??
               (Flap.mayRepair(policies.flap, flap, now) ? undefined : "Flapping"))
             : undefined
           return {

@@ -12,7 +12,9 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
-import type * as Scope from "effect/Scope"
+import * as Scope from "effect/Scope"
+
+import { checkName } from "./internal/leaseName.ts"
 
 /**
  * The place where leases are kept does not answer, or answers nonsense: whether the lease is free is not known.
@@ -73,7 +75,8 @@ export class Leases extends Context.Service<
 >()("@nexobot/core/Lease/Leases") {}
 
 /**
- * Leases among the fibers of one process. They are never lost, and their fences begin anew with the process.
+ * Leases among the fibers of one process that share this layer: what is built apart knows nothing of each other. They are
+ * never lost, and their fences begin anew with the process.
  *
  * @category layers
  * @since 0.1.0
@@ -82,18 +85,16 @@ export const layerMemory: Layer.Layer<Leases> = Layer.sync(Leases, () => {
   const held = new Set<string>()
   let fence = 0
   return Leases.of({
-    take: (resource) =>
-      Effect.acquireRelease(
-        Effect.sync(() => {
-          if (held.has(resource)) return Option.none()
-          fence += 1
-          held.add(resource)
-          return Option.some<Lease>({ resource, fence, lost: Effect.never })
-        }),
-        (lease) =>
-          Effect.sync(() => {
-            if (Option.isSome(lease)) held.delete(resource)
-          })
+    take: Effect.fnUntraced(function* (resource) {
+      if (held.has(checkName(resource))) return Option.none()
+      fence += 1
+      held.add(resource)
+      const lease = Option.some<Lease>({ resource, fence, lost: Effect.never })
+      yield* Scope.addFinalizer(
+        yield* Effect.scope,
+        Effect.sync(() => held.delete(resource))
       )
+      return lease
+    }, Effect.uninterruptible)
   })
 })

@@ -31,12 +31,22 @@ export type Window =
       readonly duration: number
     }
 
+/** 30 February is well-formed, and never comes: to look for it throws. */
+const comes = (cron: Cron.Cron): boolean => Result.isSuccess(Result.try(() => Cron.next(cron, 0)))
+
 /**
+ * Whether it is a window that can be looked at: of the right shape all through, and one that comes to pass.
+ *
  * @category guards
  * @since 0.1.0
  */
-export const isWindow = (value: unknown): value is Window =>
-  Predicate.isTagged(value, "Once") || Predicate.isTagged(value, "Recurring")
+export const isWindow = (value: unknown): value is Window => {
+  if (!Predicate.isObject(value)) return false
+  const { _tag, cron, duration, from, to, zone } = value
+  if (_tag === "Once") return typeof from === "number" && typeof to === "number" && to > from
+  if (_tag !== "Recurring" || !Cron.isCron(cron) || !DateTime.isTimeZone(zone)) return false
+  return Number.isFinite(duration) && Number(duration) > 0 && comes(cron)
+}
 
 const instant = (option: string, value: DateTime.DateTime.Input): number => {
   const parsed = DateTime.make(value)
@@ -80,11 +90,9 @@ export const recurring = (options: {
   const { timeZone = "UTC" } = options
   const zone = typeof timeZone === "string" ? DateTime.zoneFromString(timeZone) : Option.none()
   if (Option.isNone(zone)) return checks.fail("timeZone", timeZone, "a time zone, as Europe/Berlin or +02:00")
-  const cron = Result.flatMap(Cron.parse(checks.nonEmptyString("cron", options.cron), zone.value), (parsed) =>
-    // 30 February is well-formed, and never comes; to look for it later would throw.
-    Result.try(() => (Cron.next(parsed, 0), parsed))
-  )
-  if (Result.isFailure(cron)) return checks.fail("cron", options.cron, "a cron expression that comes to pass")
+  const cron = Cron.parse(checks.nonEmptyString("cron", options.cron), zone.value)
+  if (Result.isFailure(cron) || !comes(cron.success))
+    return checks.fail("cron", options.cron, "a cron expression that comes to pass")
   const duration = Duration.toMillis(checks.duration("duration", options.duration, "1 millis"))
   return { _tag: "Recurring", cron: cron.success, zone: zone.value, duration }
 }

@@ -8,6 +8,7 @@
  */
 import * as Duration from "effect/Duration"
 import * as Option from "effect/Option"
+import * as Redacted from "effect/Redacted"
 
 /**
  * An option has a value that cannot work.
@@ -37,6 +38,7 @@ export class OptionError extends Error {
 const show = (value: unknown): string => {
   if (typeof value === "string") return JSON.stringify(value)
   if (Duration.isDuration(value)) return Duration.format(value)
+  if (Redacted.isRedacted(value)) return "<redacted>"
   if (typeof value === "object" && value !== null) return Array.isArray(value) ? "an array" : "an object"
   return String(value)
 }
@@ -51,6 +53,16 @@ const isMeant = (value: unknown): boolean => {
   return entries.length > 0 && entries.every(([unit, amount]) => units.has(unit) && !Number.isNaN(amount))
 }
 
+/** Nothing is known of a text under a misspelt name, which may be a password, or in place of all options. */
+const withoutText = (value: unknown): unknown => (typeof value === "string" ? Redacted.make(value) : value)
+
+/** An object literal, of this realm or of another; with a class or a function, options would be ignored in silence. */
+const isPlain = (value: unknown): value is object => {
+  if (typeof value !== "object" || value === null) return false
+  const prototype: unknown = Object.getPrototypeOf(value)
+  return prototype === null || Object.getPrototypeOf(prototype) === null
+}
+
 /** The checks of one module; each returns the value when it is good and throws `OptionError` when it is not. */
 export interface Checks {
   readonly fail: (option: string, value: unknown, expected: string) => never
@@ -63,8 +75,11 @@ export interface Checks {
   readonly duration: (option: string, value: Duration.Input, min?: Duration.Input) => Duration.Duration
   readonly httpUrl: (option: string, value: unknown) => URL
   readonly oneOf: <const A extends string>(option: string, value: unknown, allowed: ReadonlyArray<A>) => A
-  /** Refuses keys that are not known: a misspelt option must not be ignored in silence. */
-  readonly known: (value: object, keys: ReadonlyArray<string>, prefix?: string) => void
+  /**
+   * Refuses what is not a plain object, and keys that are not known: a misspelt option must not be ignored in silence.
+   * The prefix of nested options ends with a dot.
+   */
+  readonly known: (value: unknown, keys: ReadonlyArray<string>, prefix?: string) => void
 }
 
 /**
@@ -116,9 +131,10 @@ export const checks = (module: string): Checks => {
     oneOf: (option, value, allowed) =>
       allowed.find((one) => one === value) ?? fail(option, value, `one of ${allowed.join(", ")}`),
     known: (value, keys, prefix = "") => {
+      if (!isPlain(value)) return fail(prefix.replace(/\.$/, "") || "options", withoutText(value), "an object")
       for (const key of Object.keys(value)) {
         if (!keys.includes(key))
-          fail(prefix + key, Reflect.get(value, key), `no such option; known are ${keys.join(", ")}`)
+          fail(prefix + key, withoutText(Reflect.get(value, key)), `no such option; known are ${keys.join(", ")}`)
       }
     }
   }

@@ -10,6 +10,9 @@ import type { Retry, RetryError } from "./Retry.ts"
 
 const checks = Options.checks("Policy")
 
+const isPolicy = (value: unknown): boolean => typeof value === "function"
+const aPolicy = "a policy, such as the `policy` of a module of this package"
+
 /**
  * A policy guards any effect. It adds its own failures, `E`, and needs `R`; the effect's own success, failures and
  * requirements pass.
@@ -100,11 +103,27 @@ export function all<const P extends ReadonlyArray<Policy<unknown, unknown>>>(
   ...policies: P
 ): Policy<Failure<P[number]>, Services<P[number]>>
 export function all(...policies: ReadonlyArray<Policy<unknown, unknown>>): Policy<unknown, unknown> {
+  checkAll(policies, isPolicy, aPolicy)
   const innermostFirst = policies.toReversed()
   return <A>(self: Effect.Effect<A, unknown, unknown>) => {
     let guarded = self
     for (const policy of innermostFirst) guarded = policy(guarded)
     return guarded
+  }
+}
+
+/**
+ * Refuses what is no policy, by its position.
+ *
+ * @internal
+ */
+export const checkAll = (
+  policies: ReadonlyArray<unknown>,
+  isOne: (value: unknown) => boolean,
+  whatIs: string
+): void => {
+  for (const [position, policy] of policies.entries()) {
+    if (!isOne(policy)) checks.fail(`policies[${position}]`, policy, whatIs)
   }
 }
 
@@ -128,8 +147,6 @@ export const inOrder = <A>(
   })
 }
 
-const isPolicy = (value: unknown): boolean => typeof value === "function"
-
 /**
  * One policy of several, in the order that works; leave out what you do not need. Outermost first:
  *
@@ -151,5 +168,5 @@ export function compose<const L extends Layers>(
   layers: L & { readonly [K in Exclude<keyof L, keyof Layers>]: never }
 ): Composed<L>
 export function compose(layers: { readonly [K in keyof Layers]?: Policy<unknown, unknown> | undefined }): unknown {
-  return all(...inOrder(layers, isPolicy, "a policy, such as the `policy` of a module of this package"))
+  return all(...inOrder(layers, isPolicy, aPolicy))
 }

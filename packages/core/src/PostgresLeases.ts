@@ -21,6 +21,7 @@ import * as Scope from "effect/Scope"
 import { isSqlError } from "effect/sql/SqlError"
 
 import { checkTtl, keep, type Renewal, unavailable, within } from "./internal/lease.ts"
+import { checkName } from "./internal/leaseName.ts"
 import { type LeaseError, Leases } from "./Lease.ts"
 import * as Monotonic from "./Monotonic.ts"
 import * as Options from "./Options.ts"
@@ -68,8 +69,12 @@ export const make = (
   return Leases.of({
     take: Effect.fnUntraced(function* (resource) {
       const failed = (cause: unknown) => unavailable(resource, toldBy(cause))
+      // One name for each pair: no blank in a schema's name makes two of them the same.
+      const key = `nexobot lease ${JSON.stringify([schema, checkName(resource)])}`
       const outer = yield* Effect.scope
-      const own = yield* Scope.fork(outer)
+      const own = yield* Scope.make()
+      // A connection to a frozen server takes 5 s to close: it does so on its own, uninterrupted.
+      const close = Effect.asVoid(within(Effect.uninterruptible(Scope.close(own, Exit.void)), releaseWithin))
 
       const open = Effect.gen(function* () {
         const connection = yield* Effect.flatMap(PgConnection.make(config), ({ pin }) => pin)
@@ -79,7 +84,6 @@ export const make = (
           Effect.flatMap(query(sql, ...params), ([first]) => Schema.decodeEffect(row)(first))
 
         const since = yield* Monotonic.millis
-        const key = `nexobot lease ${schema} ${resource}`
         const { taken } = yield* one(
           Taken,
           `select set_config('idle_session_timeout', $2, false), pg_try_advisory_lock(hashtextextended($1, 0)) as taken`,
@@ -124,17 +128,23 @@ export const make = (
         return Option.some(yield* keep({ adapter: "postgres", resource, fence, ttl, since, renew, cut }))
       })
 
-      const lease = yield* open.pipe(
-        Effect.mapError(failed),
-        Effect.timeoutOrElse({
-          duration: ttl,
-          orElse: () => Effect.fail<LeaseError>(failed(`Postgres did not answer within ${ttl} ms`))
-        }),
-        Scope.provide(own),
-        Effect.onError(() => Scope.close(own, Exit.void))
+      return yield* Effect.uninterruptibleMask((restore) =>
+        restore(within(Scope.provide(open, own), ttl)).pipe(
+          Effect.mapError(failed),
+          Effect.flatMap(
+            Option.match({
+              onNone: () => Effect.fail<LeaseError>(failed(`Postgres did not answer within ${ttl} ms`)),
+              onSome: Effect.succeed
+            })
+          ),
+          Effect.tap((lease) => (Option.isSome(lease) ? Scope.addFinalizer(outer, close) : close)),
+          Effect.onError(() => {
+            // Somebody may have dropped the table.
+            isThere = false
+            return close
+          })
+        )
       )
-      if (Option.isNone(lease)) yield* Scope.close(own, Exit.void)
-      return lease
     })
   })
 }

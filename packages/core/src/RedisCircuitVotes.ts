@@ -85,18 +85,21 @@ redis.call("SET", KEYS[1], ARGV[1], "PX", ARGV[2])
 return 1`
 }).withReturnType<unknown>()
 
+const release = Persistence.script((trial: string, node: string) => [trial, node], {
+  numberOfKeys: 1,
+  lua: `if redis.call("GET", KEYS[1]) == ARGV[1] then redis.call("DEL", KEYS[1]) end`
+})
+
 const Votes = Schema.Array(Schema.String)
 const Member = Schema.fromJsonString(Schema.Tuple([Schema.String, Schema.String]))
 
 const told = (found: ReadonlyArray<string>) =>
   Effect.gen(function* () {
-    const tallies = new Map<string, { readonly nodes: Array<string>; remaining: Duration.Duration }>()
+    const tallies = new Map<string, Map<string, Duration.Duration>>()
     for (let index = 0; index + 1 < found.length; index += 2) {
       const [key, node] = yield* Schema.decodeEffect(Member)(found[index] ?? "")
-      const mine = tallies.get(key) ?? { nodes: [], remaining: Duration.zero }
-      mine.nodes.push(node)
-      mine.remaining = Duration.max(mine.remaining, Duration.millis(Number(found[index + 1])))
-      tallies.set(key, mine)
+      const cast = tallies.get(key) ?? new Map<string, Duration.Duration>()
+      tallies.set(key, cast.set(node, Duration.millis(Number(found[index + 1]))))
     }
     const all: ReadonlyMap<string, Tally> = tallies
     return all
@@ -116,10 +119,11 @@ const make = Effect.fnUntraced(function* (prefix: string) {
   const votes = `{${prefix}}:votes`
   const channel = `{${prefix}}:changes`
   const changed = yield* PubSub.sliding<string>(64)
-  const messages = yield* redis.subscribe(channel)
-  yield* Queue.take(messages).pipe(
-    Effect.flatMap(({ message }) => PubSub.publish(changed, message)),
-    Effect.forever,
+  // Messages are hints: nothing waits for a Redis that does not answer.
+  yield* redis.subscribe(channel).pipe(
+    Effect.flatMap((messages) =>
+      Effect.forever(Effect.flatMap(Queue.take(messages), ({ message }) => PubSub.publish(changed, message)))
+    ),
     Effect.ignore,
     Effect.forkScoped
   )
@@ -142,9 +146,11 @@ const make = Effect.fnUntraced(function* (prefix: string) {
       redis
         .eval(claim)(trialOf(key), node, millisOf(lease))
         .pipe(
-          Effect.map((answer) => answer === 1),
+          // Clients with `stringNumbers` answer integers as text.
+          Effect.map((answer) => Number(answer) === 1),
           Effect.mapError(failed)
         ),
+    releaseTrial: (key, node) => Effect.mapError(redis.eval(release)(trialOf(key), node), failed),
     changes: Stream.fromPubSub(changed)
   })
 })

@@ -91,15 +91,34 @@ const checks = Options.checks("RedisClient")
 
 const places = ["url", "host", "sentinels", "cluster"] as const
 
+/** A URL in the place of a host may have a password: what is wrong is never shown. */
+const hostOf = (option: string, host: unknown): string =>
+  typeof host === "string" && /^[^\s/@]+$/.test(host)
+    ? host
+    : checks.fail(option, Redacted.make(""), "a host name or an address, without /, @ and blanks")
+
 const nodes = (option: string, value: ReadonlyArray<Node> | undefined, port: number) => {
-  if (value?.length === 0) return checks.fail(option, value, "at least one node")
-  return value?.map((node, index) => {
-    checks.known(node, ["host", "port"], `${option}.${index}.`)
+  if (value === undefined) return undefined
+  if (!Array.isArray(value) || value.length === 0) {
+    return checks.fail(option, Redacted.make(""), "a list of at least one node")
+  }
+  return value.map((node: unknown, index) => {
+    const path = `${option}.${index}`
+    if (typeof node !== "object" || node === null) return checks.fail(path, Redacted.make(""), "a node with a host")
+    checks.known(node, ["host", "port"], `${path}.`)
     return {
-      host: checks.nonEmptyString(`${option}.${index}.host`, node.host),
-      port: checks.port(`${option}.${index}.port`, node.port ?? port)
+      host: hostOf(`${path}.host`, "host" in node ? node.host : undefined),
+      port: checks.port(`${path}.port`, ("port" in node ? node.port : undefined) ?? port)
     }
   })
+}
+
+/** Timers count milliseconds in 31 bits, and take more for nothing. */
+const mostMillis = 2 ** 31 - 1
+
+const millis = (option: string, value: Duration.Input): number => {
+  const found = Duration.toMillis(checks.duration(option, value, 1))
+  return found > mostMillis ? checks.fail(option, value, `at most ${mostMillis} milliseconds`) : found
 }
 
 /** A value that is wrong is never shown: it has a password. */
@@ -117,6 +136,11 @@ const passwordOf = (password: Redacted.Redacted): string =>
 
 const flag = (option: string, value: unknown = false): boolean =>
   typeof value === "boolean" ? value : checks.fail(option, value, "true or false")
+
+const isNull = (value: unknown): value is null => value === null
+
+const isBackoff = (value: unknown): boolean =>
+  typeof value === "object" && value !== null && "delay" in value && typeof value.delay === "function"
 
 const known: ReadonlyArray<keyof RedisClientOptions> = [
   ...places,
@@ -145,10 +169,10 @@ const settingsOf = (options: RedisClientOptions) => {
     }
   }
   const database = checks.integer("database", options.database ?? 0, 0, options.cluster === undefined ? 1_000_000 : 0)
-  const commandTimeout = Duration.toMillis(checks.duration("commandTimeout", options.commandTimeout ?? "1 second", 1))
+  const commandTimeout = millis("commandTimeout", options.commandTimeout ?? "1 second")
   const { reconnect = Backoff.exponential({ initial: "50 millis", max: "2 seconds" }), tls = false } = options
-  if (typeof reconnect.delay !== "function") checks.fail("reconnect", reconnect, "a Backoff")
-  if (typeof tls !== "object") flag("tls", tls)
+  if (!isBackoff(reconnect)) checks.fail("reconnect", reconnect, "a Backoff")
+  if (typeof tls !== "object" || Array.isArray(tls) || isNull(tls)) flag("tls", tls)
   return {
     url: options.url === undefined ? undefined : addressOf(options.url),
     cluster: nodes("cluster", options.cluster, 6379),
@@ -158,7 +182,7 @@ const settingsOf = (options: RedisClientOptions) => {
     place: {
       ...(options.host === undefined
         ? {}
-        : { host: checks.nonEmptyString("host", options.host), port: checks.port("port", options.port ?? 6379) }),
+        : { host: hostOf("host", options.host), port: checks.port("port", options.port ?? 6379) }),
       ...(options.sentinels === undefined
         ? {}
         : {
@@ -174,8 +198,8 @@ const settingsOf = (options: RedisClientOptions) => {
       ...(tls === false ? {} : { tls: tls === true ? {} : tls }),
       commandTimeout,
       // A server that stopped answering holds what it is sent: after this the connection is given up, and calls fail at once.
-      socketTimeout: 2 * commandTimeout,
-      connectTimeout: Duration.toMillis(checks.duration("connectTimeout", options.connectTimeout ?? "2 seconds", 1)),
+      socketTimeout: Math.min(2 * commandTimeout, mostMillis),
+      connectTimeout: millis("connectTimeout", options.connectTimeout ?? "2 seconds"),
       maxRetriesPerRequest: checks.integer("maxRetriesPerRequest", options.maxRetriesPerRequest ?? 0, 0, 20),
       connectionName: checks.nonEmptyString("connectionName", options.connectionName ?? "nexobot")
     }
@@ -215,27 +239,56 @@ const open = Effect.fnUntraced(function* (settings: Settings): Effect.fn.Return<
 /** Why a client has no connection, for calls that only hear that there is none. */
 const troubles = new WeakMap<Redis | Cluster, Reason>()
 
-/** Without a listener `ioredis` prints every error. An outage is logged once, and so is its end. */
-const watch = Effect.fnUntraced(function* (client: Redis | Cluster): Effect.fn.Return<void, never, Scope.Scope> {
-  const run = Effect.runForkWith(yield* Effect.context())
+type Run = (effect: Effect.Effect<void>) => unknown
+
+/** Who watches a client, and how the listeners that all of them share are taken away. */
+interface Watch {
+  readonly runs: Set<Run>
+  readonly stop: () => void
+}
+
+const watches = new WeakMap<Redis | Cluster, Watch>()
+
+const listenTo = (client: Redis | Cluster): Watch => {
+  const runs = new Set<Run>()
+  // By the one who has watched longest, so that it is told once.
+  const tell = (effect: Effect.Effect<void>) => {
+    for (const run of runs) return void run(effect)
+  }
   const onError = (cause: unknown) => {
     const first = !troubles.has(client)
     const reason = reasonOf(cause, Duration.millis(Connection.commandTimeout(client)))
     troubles.set(client, reason)
-    if (first) run(Effect.logWarning(new RedisClientError({ reason }).message))
+    if (first) tell(Effect.logWarning(new RedisClientError({ reason }).message))
   }
   const onReady = () => {
-    if (troubles.delete(client)) run(Effect.logInfo("Redis is back"))
+    if (troubles.delete(client)) tell(Effect.logInfo("Redis is back"))
   }
   client.on("error", onError)
   client.on("ready", onReady)
-  yield* Effect.addFinalizer(() =>
-    Effect.sync(() => {
-      client.off("ready", onReady)
-      client.off("error", onError)
-    })
+  return { runs, stop: () => void client.off("ready", onReady).off("error", onError) }
+}
+
+/** Without a listener `ioredis` prints every error. An outage is logged once, and so is its end. */
+const watch = (client: Redis | Cluster): Effect.Effect<void, never, Scope.Scope> =>
+  Effect.acquireRelease(
+    Effect.contextWith((context: Context.Context<never>) =>
+      Effect.sync(() => {
+        const run: Run = Effect.runForkWith(context)
+        const found = watches.get(client) ?? listenTo(client)
+        watches.set(client, found)
+        found.runs.add(run)
+        return { found, run }
+      })
+    ),
+    ({ found, run }) =>
+      Effect.sync(() => {
+        found.runs.delete(run)
+        if (found.runs.size > 0) return
+        watches.delete(client)
+        found.stop()
+      })
   )
-})
 
 const errorOf = (client: Redis | Cluster, cause: unknown, limit: Duration.Duration): RedisClientError => {
   const reason = reasonOf(cause, limit)

@@ -1,5 +1,6 @@
 /**
- * Why Redis did not do as it was asked, as data. No reason has a command's arguments in it.
+ * Why Redis did not do as it was asked, as data. No reason has a command's arguments in it, nor what Redis says beside
+ * its code, as that repeats them.
  *
  * @since 0.1.0
  */
@@ -98,7 +99,7 @@ export class RedisClientError extends Schema.TaggedError<RedisClientError>("@nex
 }
 
 const unreachable =
-  /^(Connection is closed|Stream isn't writeable|Command aborted due to|CLUSTERDOWN|MASTERDOWN|connect |read |write |getaddrinfo |Socket timeout|Failed to refresh slots|All sentinels|Cluster isn't ready|None of startup nodes)/
+  /^(Connection is closed|Stream isn't writeable|Command aborted due to|connect |read |write |getaddrinfo |Socket timeout|Failed to refresh slots|All sentinels|Cluster isn't ready|None of startup nodes)/
 
 /**
  * The reason in what a command, or the connection, failed with; `after` is the time limit that it was under.
@@ -111,7 +112,7 @@ export const reasonOf = (cause: unknown, after: Duration.Duration): Reason => {
   // A cluster says only that every node failed; the last one says how.
   if ("lastNodeError" in cause && cause.lastNodeError instanceof Error) return reasonOf(cause.lastNodeError, after)
   const { message, name } = cause
-  const code = /^(-?[A-Z]+)/.exec(message)?.[1] ?? ""
+  const code = /^-?([A-Z][A-Z_]+)(?= |$)/.exec(message)?.[1] ?? ""
   switch (code) {
     case "NOAUTH":
     case "WRONGPASS":
@@ -124,10 +125,24 @@ export const reasonOf = (cause: unknown, after: Duration.Duration): Reason => {
   }
   if (message === "Command timed out") return new TimedOut({ after })
   if (name === "MaxRetriesPerRequestError") return new Unreachable({ why: "the connection broke" })
+  if (code === "CLUSTERDOWN" || code === "MASTERDOWN") return new Unreachable({ why: code })
+  // Redis repeats arguments: of commands and settings that it does not know, and of scripts that fail.
+  if (code !== "" || name === "ReplyError") {
+    return new Other({ why: `${code === "" ? "an error" : code}${commandOf(cause)}` })
+  }
   // Also a system error, such as of TLS or of a name that cannot be resolved.
   if (name === "AbortError" || unreachable.test(message) || ("code" in cause && typeof cause.code === "string")) {
     return new Unreachable({ why: message })
   }
-  // Redis repeats the arguments of a command that it does not know.
-  return new Other({ why: message.replace(/,? with args beginning with:.*$/s, "") })
+  return new Other({ why: message })
 }
+
+/** What `ioredis` notes in an error that Redis answered with. */
+const commandOf = (cause: Error): string =>
+  "command" in cause &&
+  typeof cause.command === "object" &&
+  cause.command !== null &&
+  "name" in cause.command &&
+  typeof cause.command.name === "string"
+    ? ` in answer to ${cause.command.name.toUpperCase()}`
+    : ""

@@ -16,8 +16,10 @@ import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
+import * as Scope from "effect/Scope"
 
-import { checkTtl, escape, keep, type Renewal, unavailable } from "./internal/lease.ts"
+import { checkTtl, keep, type Renewal, unavailable } from "./internal/lease.ts"
+import { escape } from "./internal/leaseName.ts"
 import { type LeaseError, Leases } from "./Lease.ts"
 import * as Monotonic from "./Monotonic.ts"
 import * as Options from "./Options.ts"
@@ -47,9 +49,13 @@ export interface Scripts {
   readonly eval: (script: string, keys: number, ...args: Array<string | number>) => Promise<unknown>
 }
 
-/** KEYS: lease, fence. ARGV: token, ttl. The fence, or 0 when it is held. */
+/**
+ * KEYS: lease, fence. ARGV: token, ttl. The fence, or 0 when it is held. By our own token, when a client that lost the
+ * answer sent this again: it is granted again, as nobody heard of the first fence.
+ */
 const take = `
-if redis.call("EXISTS", KEYS[1]) == 1 then return 0 end
+local holder = redis.call("GET", KEYS[1])
+if holder and holder ~= ARGV[1] then return 0 end
 local fence = tonumber(redis.call("GET", KEYS[2]) or "0") + 1
 local time = redis.call("TIME")
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -70,6 +76,10 @@ return redis.call("DEL", KEYS[1])`
 
 /** A release that is not heard within this is left to expiry. */
 const releaseWithin = "1 second"
+
+/** Clients with `stringNumbers` answer integers as text. */
+const integerOf = (answer: unknown): number =>
+  typeof answer === "number" || (typeof answer === "string" && /^\d+$/.test(answer)) ? Number(answer) : Number.NaN
 
 const checks = Options.checks("RedisLeases")
 
@@ -111,31 +121,32 @@ const using = (
         evaluate(resource, script, keys, args)
       const letGo = run(release, [lease], [token]).pipe(Effect.timeoutOption(releaseWithin), Effect.ignore)
 
-      // What is asked for may be granted although no answer comes: it is given back in any case but a clear no.
-      let granted = true
-      yield* Effect.addFinalizer(() => Effect.suspend(() => (granted ? letGo : Effect.void)))
+      const outer = yield* Effect.scope
       const since = yield* Monotonic.millis
-      const fence = yield* run(take, [lease, `${lease}:fence`], [token, ttl]).pipe(
+      const asked = run(take, [lease, `${lease}:fence`], [token, ttl]).pipe(
         Effect.timeoutOption(ttl),
-        Effect.flatMap((answer) =>
-          Option.isNone(answer)
-            ? Effect.fail(unavailable(resource, `Redis did not answer within ${ttl} ms`))
-            : Number.isSafeInteger(answer.value)
-              ? Effect.succeed(Number(answer.value))
-              : Effect.fail(unavailable(resource, `Redis answered ${String(answer.value)}`))
-        ),
-        // At once, not when the scope closes: nobody waits for it.
-        Effect.tapError(() => {
-          granted = false
-          return Effect.forkDetach(letGo)
+        Effect.flatMap((answer) => {
+          if (Option.isNone(answer)) {
+            return Effect.fail(unavailable(resource, `Redis did not answer within ${ttl} ms`))
+          }
+          const granted = integerOf(answer.value)
+          return Number.isSafeInteger(granted)
+            ? Effect.succeed(granted)
+            : Effect.fail(unavailable(resource, `Redis answered ${String(answer.value)}`))
         })
       )
-      if (fence === 0) {
-        granted = false
-        return Option.none()
-      }
+      // What is asked for may be granted although no answer comes: it is given back in any case but a clear no.
+      const fence = yield* Effect.uninterruptibleMask((restore) =>
+        restore(asked).pipe(
+          Effect.onInterrupt(() => letGo),
+          // Nobody waits for it.
+          Effect.tapError(() => Effect.forkDetach(letGo)),
+          Effect.tap((granted) => (granted === 0 ? Effect.void : Scope.addFinalizer(outer, letGo)))
+        )
+      )
+      if (fence === 0) return Option.none()
       const renewed = run(renew, [lease], [token, ttl]).pipe(
-        Effect.map((answer): Renewal => (answer === 1 ? "kept" : "gone")),
+        Effect.map((answer): Renewal => (integerOf(answer) === 1 ? "kept" : "gone")),
         Effect.orElseSucceed((): Renewal => "unknown")
       )
       const kept = yield* keep({ adapter: "redis", resource, fence, ttl, since, renew: renewed, cut: Effect.never })

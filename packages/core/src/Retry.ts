@@ -118,7 +118,11 @@ export interface RetryOptions {
   readonly retryAfter?: (error: unknown, now: number) => Duration.Input | undefined
   /** Whether a failure may pass; any, unless told. Asked only about failures that could be retried. */
   readonly while?: (error: unknown) => boolean
-  /** An attempt that takes longer is interrupted and counts as one that failed; no limit unless told. */
+  /**
+   * An attempt that takes longer is interrupted and counts as one that failed; no limit unless told. With a circuit
+   * breaker inside use the `timeout` layer of `Policy.compose`, which stands within the breaker: what is inside this
+   * limit is interrupted, and an interruption says nothing to a breaker, whose circuit stays closed.
+   */
   readonly attemptTimeout?: Duration.Input
   /** For all attempts and pauses together; no limit unless told. Time is monotonic. */
   readonly totalTimeout?: Duration.Input
@@ -164,6 +168,14 @@ const errorOf = <E>(cause: Cause.Cause<E>): Option.Option<E> =>
 /** An outer retry must not spend what an inner one was refused. */
 const isRefused = (error: unknown): boolean => error instanceof RetryError && error.reason._tag === "BudgetExhausted"
 
+const isBudget = (value: unknown): boolean =>
+  typeof value === "object" &&
+  value !== null &&
+  "deposit" in value &&
+  typeof value.deposit === "function" &&
+  "withdraw" in value &&
+  typeof value.withdraw === "function"
+
 /**
  * A policy that retries. Outside a circuit breaker, so that each attempt is seen by it; inside a deadline for all.
  *
@@ -177,7 +189,7 @@ export const make = (options: RetryOptions = {}): Retry => {
   const { budget } = options
   const backoff = options.backoff ?? Backoff.exponential()
   if (typeof backoff.delay !== "function") checks.fail("backoff", backoff, "a Backoff, such as Backoff.exponential()")
-  if (budget !== undefined && typeof budget.withdraw !== "function") {
+  if (budget !== undefined && !isBudget(budget)) {
     checks.fail("budget", budget, "a RetryBudget, as RetryBudget.make() gives")
   }
   for (const option of ["retryAfter", "while"] as const) {

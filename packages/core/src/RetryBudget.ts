@@ -15,6 +15,9 @@ import * as Options from "./Options.ts"
 
 const checks = Options.checks("RetryBudget")
 
+/** A millionth of a retry: `0.29 * 100` is a little less than 29 in binary. */
+const rounding = 1e-6
+
 /**
  * @category models
  * @since 0.1.0
@@ -70,7 +73,8 @@ export const make = (options: RetryBudgetOptions = {}): Effect.Effect<RetryBudge
   return Effect.map(Monotonic.reader, (clock) => {
     const calls = SlidingCount.make(window)
     const retries = SlidingCount.make(window)
-    const available = (now: number) => Math.max(0, Math.floor(reserve + ratio * calls.total(now)) - retries.total(now))
+    const available = (now: number) =>
+      Math.max(0, Math.floor(reserve + ratio * calls.total(now) + rounding) - retries.total(now))
     return {
       deposit: () => calls.add(clock()),
       withdraw: () => {

@@ -48,7 +48,7 @@ export class TimeoutError extends Schema.TaggedError<TimeoutError>("@nexobot/cor
   name: Schema.String,
   after: Schema.Duration,
   released: Released,
-  /** Descriptions of all that the call had registered. */
+  /** Descriptions of all that the call had registered, but for what timeouts within it have proven gone before. */
   owned: Schema.Array(Schema.String),
   /** Those that were still there at the last look. */
   survivors: Schema.Array(Schema.String)
@@ -57,7 +57,7 @@ export class TimeoutError extends Schema.TaggedError<TimeoutError>("@nexobot/cor
     const head = `the timeout "${this.name}" gave the call up after ${Duration.format(this.after)}; `
     switch (this.released) {
       case "proven":
-        return `${head}what it owned is gone: ${this.owned.join(", ")}`
+        return `${head}what it owned is gone${this.owned.length === 0 ? "" : `: ${this.owned.join(", ")}`}`
       case "survivors":
         return `${head}still there, to be ended by hand: ${this.survivors.join(", ")}`
       case "unknown":

@@ -12,6 +12,7 @@ import * as TestClock from "effect/testing/TestClock"
 import * as AdaptiveLimit from "../src/AdaptiveLimit.ts"
 import { adaptiveLimit } from "../src/internal/promise/adaptiveLimit.ts"
 import * as Outcome from "../src/Outcome.ts"
+import { busyFor, interruptAll, Interrupted } from "./interruption.ts"
 import { refusal } from "./support.ts"
 
 const start = <A, E>(effect: Effect.Effect<A, E>) => Effect.forkChild(effect, { startImmediately: true })
@@ -448,6 +449,29 @@ describe("AdaptiveLimit", () => {
       }
     })
   }
+
+  it.effect.prop(
+    "counts down to nothing, at whatever operation calls are interrupted",
+    [Schema.Array(Interrupted).check(Schema.isMaxLength(12))],
+    ([calls]) =>
+      Effect.gen(function* () {
+        const { inspect, policy } = yield* AdaptiveLimit.make({ initial: 3 })
+        let running = 0
+        let most = 0
+        yield* interruptAll(calls, (ends) =>
+          policy(
+            Effect.acquireUseRelease(
+              Effect.sync(() => (most = Math.max(most, ++running))),
+              () => (ends ? busyFor(5, Effect.void) : Effect.never),
+              () => Effect.sync(() => running--)
+            )
+          )
+        )
+        assert.isAtMost(most, 3)
+        assert.deepStrictEqual([running, inspect().running], [0, 0])
+      }),
+    { arbitrary: { runs: 300, size: 12 } }
+  )
 
   it("refuses calls of plain Node, and shows its state", async () => {
     const { execute, inspect } = adaptiveLimit({ initial: 1 })

@@ -270,6 +270,10 @@ describe("options", () => {
   })
 
   const bad: ReadonlyArray<readonly [option: string, options: object]> = [
+    ["targets", { targets: [] }],
+    ["targets", {}],
+    ["targets.a", { targets: { a: null } }],
+    ["targets.a", { targets: { a: "b" } }],
     ["holdDown", { targets: {}, holdDown: -1 }],
     ["targets.a.holdDown", { targets: { a: { holdDown: "long" } } }],
     ["targets.a.dependOn", { targets: { a: { dependOn: ["b"] } } }],

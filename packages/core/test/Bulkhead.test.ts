@@ -12,6 +12,7 @@ import * as TestClock from "effect/testing/TestClock"
 import * as Bulkhead from "../src/Bulkhead.ts"
 import { bulkhead, keyedBulkhead } from "../src/internal/promise/bulkhead.ts"
 import * as Outcome from "../src/Outcome.ts"
+import { busyFor, interruptAll, Interrupted } from "./interruption.ts"
 import { refusal } from "./support.ts"
 
 const start = <A, E>(effect: Effect.Effect<A, E>) => Effect.forkChild(effect, { startImmediately: true })
@@ -299,6 +300,63 @@ describe("Bulkhead", () => {
         })
         assert.deepStrictEqual(keys(), [])
       })
+    )
+
+    // A fiber yields to others every 2048 operations, wherever it stands then.
+    it.effect("finds its places and enters them in one step", () =>
+      Effect.gen(function* () {
+        const { keys, partition } = Bulkhead.makeKeyed({ concurrency: 1, queue: 1 })
+        let running = 0
+        let most = 0
+        const call = Effect.acquireUseRelease(
+          Effect.sync(() => (most = Math.max(most, ++running))),
+          () => Effect.sleep("10 millis"),
+          () => Effect.sync(() => running--)
+        )
+        for (let operations = 2030; operations < 2055; operations++) {
+          const { policy } = partition(`${operations}`)
+          const gate = yield* Deferred.make<void>()
+          const leaving = yield* start(policy(Deferred.await(gate)))
+          const yielding = yield* Effect.forkChild(busyFor(operations, policy(call)), { startImmediately: true })
+          yield* Deferred.succeed(gate, undefined)
+          yield* Fiber.await(leaving)
+          const later = yield* start(policy(call))
+          yield* settle
+          yield* TestClock.adjust("30 millis")
+          yield* Fiber.awaitAll([yielding, later])
+        }
+        assert.strictEqual(most, 1)
+        assert.deepStrictEqual(keys(), [])
+      })
+    )
+
+    it.effect.prop(
+      "keeps to its number, and forgets every key, at whatever operation calls are interrupted",
+      [Schema.Array(Interrupted).check(Schema.isMaxLength(12))],
+      ([calls]) =>
+        Effect.gen(function* () {
+          const { keys, partition } = Bulkhead.makeKeyed({ concurrency: 1, queue: 2 })
+          const running = new Map<string, number>()
+          let most = 0
+          const count = (key: string, by: number) => {
+            const now = (running.get(key) ?? 0) + by
+            running.set(key, now)
+            most = Math.max(most, now)
+          }
+          yield* interruptAll(calls, (ends, index) => {
+            const key = `${index % 2}`
+            return partition(key).policy(
+              Effect.acquireUseRelease(
+                Effect.sync(() => count(key, 1)),
+                () => (ends ? busyFor(5, Effect.void) : Effect.never),
+                () => Effect.sync(() => count(key, -1))
+              )
+            )
+          })
+          assert.isAtMost(most, 1)
+          assert.deepStrictEqual(keys(), [])
+        }),
+      { arbitrary: { runs: 300, size: 12 } }
     )
 
     it.effect("resizes every key, those of later included", () =>

@@ -6,6 +6,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Metric from "effect/Metric"
+import * as References from "effect/References"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import * as TestClock from "effect/testing/TestClock"
@@ -16,6 +17,7 @@ import * as CacheAside from "../src/CacheAside.ts"
 import { type CachePort, CachePortError, Unstorable } from "../src/CachePort.ts"
 import { cacheAside, memoryCache } from "../src/internal/promise/cacheAside.ts"
 import * as MemoryCache from "../src/MemoryCache.ts"
+import * as Monotonic from "../src/Monotonic.ts"
 import * as Outcome from "../src/Outcome.ts"
 import { refusal } from "./support.ts"
 
@@ -73,6 +75,9 @@ const setUp = Effect.fnUntraced(function* (options: Given = {}) {
 })
 
 const modeOf = (aside: CacheAside.CacheAside<string, string, Down>) => Effect.map(aside.mode, ({ _tag }) => _tag)
+
+const from = (aside: CacheAside.CacheAside<string, string, Down>, key: string) =>
+  Effect.map(aside.answer(key), (answer) => answer.from)
 
 const inert = { get: () => Effect.void, set: () => Effect.void, remove: () => Effect.void }
 const good = { cache: inert, source: () => Effect.void }
@@ -440,6 +445,29 @@ describe("CacheAside", () => {
       })
     )
 
+    for (const budget of [2, 3, 4, 5]) {
+      it.effect(`a caller who leaves anywhere in the trial leaves it to the next, at ${budget} steps a turn`, () =>
+        Effect.gen(function* () {
+          for (let turns = 1; turns < 80; turns++) {
+            const { aside, cacheState } = yield* setUp()
+            cacheState.fault = "fails"
+            yield* aside.get("a")
+            cacheState.fault = "none"
+            yield* TestClock.adjust("1 second")
+            for (const call of [aside.get("a"), aside.invalidate("a")]) {
+              const caller = yield* Effect.forkChild(
+                Effect.provideService(Effect.exit(call), References.MaxOpsBeforeYield, budget)
+              )
+              for (let turn = 0; turn < turns; turn++) yield* Effect.yieldNow
+              yield* Fiber.interrupt(caller)
+            }
+            yield* aside.get("b")
+            assert.strictEqual(yield* modeOf(aside), "Normal", `after ${turns} turns`)
+          }
+        })
+      )
+    }
+
     it.effect("a write that fails, or hangs, fails no call", () =>
       Effect.gen(function* () {
         for (const fault of ["fails", "hangs", "dies"] as const) {
@@ -569,6 +597,104 @@ describe("CacheAside", () => {
     )
   })
 
+  describe("more invalidations than can be remembered while the cache is down", () => {
+    const many = 10_001
+
+    const overflown = Effect.gen(function* () {
+      const { cacheState, memory, ...rest } = yield* setUp({ ttl: "1 minute", staleIfError: "1 minute" })
+      const { aside } = rest
+      for (const key of ["forgotten", "bystander"]) yield* aside.get(key)
+      cacheState.fault = "fails"
+      yield* aside.invalidate("forgotten")
+      for (let index = 1; index < many; index++) yield* aside.invalidate(`k${index}`)
+      cacheState.fault = "none"
+      // It is away for longer than copies live, and what it was told late arrives when it returns.
+      yield* TestClock.adjust("1 hour")
+      for (const key of ["forgotten", "bystander"]) {
+        yield* memory.set(key, "old", { ttl: Duration.minutes(1), staleFor: Duration.minutes(1) })
+      }
+      yield* aside.get("trial")
+      assert.strictEqual(yield* modeOf(aside), "Normal")
+      return { memory, ...rest }
+    })
+
+    it.effect("no copy is used that was not written anew", () =>
+      Effect.gen(function* () {
+        const { aside, state } = yield* overflown
+        assert.strictEqual(yield* from(aside, "forgotten"), "source")
+        assert.strictEqual(yield* from(aside, "forgotten"), "cache")
+        state.failure = new Down()
+        assert.strictEqual(yield* Effect.flip(aside.get("bystander")), state.failure)
+        state.failure = undefined
+        assert.strictEqual(yield* from(aside, "bystander"), "source")
+        assert.strictEqual(yield* from(aside, "bystander"), "cache")
+        yield* aside.invalidate("bystander")
+        assert.strictEqual(yield* from(aside, "bystander"), "source")
+      })
+    )
+
+    it.effect("until all copies that were there at its return have expired", () =>
+      Effect.gen(function* () {
+        const { aside, memory } = yield* overflown
+        const write = memory.set("x", "written by another", { ttl: Duration.minutes(5), staleFor: Duration.zero })
+        yield* write
+        yield* TestClock.adjust("119 seconds")
+        assert.strictEqual(yield* from(aside, "x"), "source")
+        yield* write
+        yield* memory.set("y", "written by another", { ttl: Duration.minutes(5), staleFor: Duration.zero })
+        yield* TestClock.adjust("2 seconds")
+        assert.deepStrictEqual(yield* aside.answer("y"), { value: "written by another", from: "cache" })
+      })
+    )
+
+    it.effect("as many as can be remembered put no other key in doubt", () =>
+      Effect.gen(function* () {
+        const { aside, cacheState } = yield* setUp()
+        yield* aside.get("bystander")
+        cacheState.fault = "fails"
+        for (let index = 1; index < many; index++) yield* aside.invalidate(`k${index}`)
+        cacheState.fault = "none"
+        yield* TestClock.adjust("1 second")
+        yield* aside.get("trial")
+        assert.strictEqual(yield* from(aside, "bystander"), "cache")
+      })
+    )
+
+    it.effect("a doubt is over when the copy must have expired, and makes room", () =>
+      Effect.gen(function* () {
+        const { aside, cacheState, memory } = yield* setUp({ ttl: "1 minute" })
+        const fill = Effect.gen(function* () {
+          cacheState.fault = "fails"
+          for (let index = 1; index < many; index++) yield* aside.invalidate(`${yield* Monotonic.millis}.${index}`)
+          cacheState.fault = "none"
+          yield* TestClock.adjust("1 second")
+          yield* aside.get("trial")
+        })
+        yield* fill
+        yield* TestClock.adjust("2 minutes")
+        yield* fill
+        yield* memory.set("bystander", "copy", { ttl: Duration.minutes(1), staleFor: Duration.zero })
+        assert.strictEqual(yield* from(aside, "bystander"), "cache")
+      })
+    )
+  })
+
+  it.effect("what a cache answers that is no copy is a miss", () =>
+    Effect.gen(function* () {
+      for (const miss of [undefined, null, "raw", {}, { value: "x" }, { fresh: true }]) {
+        const { cache } = yield* breakable
+        const { aside, state } = yield* setUp({
+          staleIfError: "1 hour",
+          cache: { ...cache, get: () => Effect.sync(() => JSON.parse(JSON.stringify({ miss })).miss) }
+        })
+        state.failure = new Down()
+        assert.strictEqual(yield* Effect.flip(aside.get("a")), state.failure)
+        state.failure = undefined
+        assert.deepStrictEqual(yield* aside.answer("a"), { value: "a2", from: "source" })
+      }
+    })
+  )
+
   const Step = Schema.Literals([
     "a",
     "b",
@@ -695,11 +821,25 @@ describe("cacheAside, for plain Node", () => {
     assert.isTrue(aborted)
   })
 
+  it("a cache may say null for a miss, and the source's rejection is not lost", async () => {
+    const failure = new Error("the database is down")
+    let sourceFails = true
+    const aside = cacheAside<string, number>({
+      cache: { get: async () => null, set: async () => undefined, remove: async () => undefined },
+      source: () => (sourceFails ? Promise.reject(failure) : 1),
+      staleIfError: "1 hour"
+    })
+    assert.strictEqual(await aside.get("a").catch((error: unknown) => error), failure)
+    sourceFails = false
+    assert.deepStrictEqual(await aside.answer("a"), { value: 1, from: "source" })
+  })
+
   it("refuses what `make` refuses", () => {
     for (const [option, options] of bad) {
       const error = refusal(() => Reflect.apply(cacheAside, undefined, [options]))
       assert.deepStrictEqual([error.module, error.option], ["CacheAside", option])
     }
     assert.strictEqual(refusal(() => memoryCache({ capacity: 0 })).option, "capacity")
+    assert.strictEqual(refusal(() => Reflect.apply(cacheAside, undefined, [null])).module, "CacheAside")
   })
 })

@@ -1,3 +1,5 @@
+import { getEventListeners } from "node:events"
+
 import { assert, describe, it } from "@effect/vitest"
 
 import * as Backoff from "../src/Backoff.ts"
@@ -21,6 +23,8 @@ const reasonOf = async (promise: Promise<unknown>): Promise<string> => {
 }
 
 const never = () => new Promise<never>(() => {})
+
+const pause = () => new Promise((resolve) => setImmediate(resolve))
 
 const busy = (millis: number) => {
   const end = performance.now() + millis
@@ -99,14 +103,6 @@ describe("circuitBreaker, for plain Node", () => {
     assert.strictEqual(await reasonOf(breaker.execute(works, { signal })), "Open")
   })
 
-  it("a call that takes a signal gets one of its own", async () => {
-    const breaker = circuitBreaker()
-    const signalOf = () => breaker.execute((signal) => signal)
-    const [one, two] = [await signalOf(), await signalOf()]
-    assert.isFalse(one.aborted)
-    assert.notStrictEqual(one, two)
-  })
-
   it("judges answers, too", async () => {
     const breaker = circuitBreaker({ ...quick, classify: ({ _tag }) => (_tag === "Success" ? "failure" : "ignored") })
     for (let i = 0; i < 5; i++) await errorOf(breaker.execute(fails))
@@ -160,6 +156,130 @@ describe("circuitBreaker, for plain Node", () => {
     breaker.isolate("k")
     assert.strictEqual(await reasonOf(old.execute(works)), "Isolated")
   })
+
+  it("an abort while the call runs, which then throws, rejects once and leaves nothing unhandled", async () => {
+    const unhandled: Array<unknown> = []
+    const note = (error: unknown) => unhandled.push(error)
+    process.on("unhandledRejection", note)
+    const breaker = circuitBreaker(quick)
+    const ways: ReadonlyArray<(signal: AbortSignal) => unknown> = [
+      (signal) => signal.throwIfAborted(),
+      () => 1,
+      () => Promise.reject(new Error("late"))
+    ]
+    for (const way of ways) {
+      const controller = new AbortController()
+      const call = breaker.execute(
+        (signal) => {
+          controller.abort(new Error("left"))
+          return way(signal)
+        },
+        { signal: controller.signal }
+      )
+      assert.strictEqual(String(await errorOf(call)), "Error: left")
+    }
+    await pause()
+    process.off("unhandledRejection", note)
+    assert.deepStrictEqual(unhandled, [])
+    assert.deepStrictEqual([breaker.state(), breaker.stats().consecutive], ["Closed", 0])
+  })
+
+  it("a call that rejects after its abort leaves nothing unhandled, and no listener stays on the signal", async () => {
+    const unhandled: Array<unknown> = []
+    const note = (error: unknown) => unhandled.push(error)
+    process.on("unhandledRejection", note)
+    const breaker = circuitBreaker(quick)
+    const controller = new AbortController()
+    const given = { signal: controller.signal }
+    for (let i = 0; i < 20; i++) await breaker.execute(pause, given)
+    await errorOf(breaker.execute(() => pause().then(fails), given))
+    assert.lengthOf(getEventListeners(controller.signal, "abort"), 0)
+    const late = Promise.withResolvers<never>()
+    const call = breaker.execute(() => late.promise, given)
+    await pause()
+    assert.lengthOf(getEventListeners(controller.signal, "abort"), 1)
+    controller.abort(new Error("left"))
+    assert.strictEqual(String(await errorOf(call)), "Error: left")
+    late.reject(new Error("late"))
+    await pause()
+    process.off("unhandledRejection", note)
+    assert.deepStrictEqual(unhandled, [])
+    assert.strictEqual(breaker.stats().consecutive, 1)
+  })
+
+  it("few calls share a signal that never aborts, so that none gathers the listeners of all", async () => {
+    const breaker = circuitBreaker()
+    const seen = new Map<AbortSignal | undefined, number>()
+    const count = (signal: AbortSignal | undefined) => seen.set(signal, (seen.get(signal) ?? 0) + 1)
+    for (let i = 0; i < 500; i++) {
+      await breaker.execute((signal) => count(signal))
+      await breaker.execute((...given) => count(given[0]))
+    }
+    assert.isFalse(seen.has(undefined))
+    assert.isFalse([...seen.keys()].some((signal) => signal?.aborted))
+    // More than ten listeners of one signal would be a warning of Node's.
+    assert.isAtMost(Math.max(...seen.values()), 8)
+  })
+
+  it("takes null for no signal, and refuses what is none", async () => {
+    const breaker = circuitBreaker()
+    assert.strictEqual(await breaker.execute(works, { signal: null as never }), "good")
+    assert.strictEqual(await breaker.execute(works, null as never), "good")
+    assert.match(String(await errorOf(breaker.execute(works, { signal: {} as never }))), /^TypeError: /)
+  })
+
+  it("surfaces what classify throws, with a signal as well", async () => {
+    const breaker = circuitBreaker({
+      classify: () => {
+        throw new Error("classify")
+      }
+    })
+    const { signal } = new AbortController()
+    for (const call of [works, fails])
+      assert.strictEqual(String(await errorOf(breaker.execute(call, { signal }))), "Error: classify")
+  })
+
+  it("a listener that throws is no uncaught exception, and harms neither the breaker nor other listeners", async () => {
+    const uncaught: Array<unknown> = []
+    const note = (error: unknown) => uncaught.push(error)
+    const others = process.listeners("uncaughtException")
+    process.removeAllListeners("uncaughtException").on("uncaughtException", note)
+    const breaker = circuitBreaker(quick)
+    const told: Array<string> = []
+    breaker.onTransition(() => {
+      throw new Error("listener")
+    })
+    breaker.onTransition(({ to }) => told.push(to))
+    await errorOf(breaker.execute(fails))
+    assert.strictEqual(String(await errorOf(breaker.execute(fails))), "Error: bad")
+    await pause()
+    process.removeAllListeners("uncaughtException")
+    for (const other of others) process.on("uncaughtException", other)
+    assert.deepStrictEqual([uncaught, told, breaker.state()], [[], ["Open"], "Open"])
+  })
+
+  const notOptions: ReadonlyArray<readonly [option: string, options: unknown]> = [
+    ...["consecutive", "rate", "slow", "trials", "ramp"].flatMap((option) =>
+      [null, false, true, 0, 0.1, 3, "2 seconds", [1]].map((value) => [option, { [option]: value }] as const)
+    ),
+    ...["name", "open", "idle", "resetAfter", "maxRetryAfter", "retryAfter", "classify"].map(
+      (option) => [option, { [option]: null }] as const
+    ),
+    ["open", { open: 5 }],
+    ["consecutive.failures", { consecutive: { failures: null } }],
+    ["rate.minimumCalls", { rate: { minimumCalls: null } }],
+    ["slow.after", { slow: {} }],
+    ["slow.rates", { slow: { after: 1, rates: 1 } }],
+    ["trials.calls", { trials: { calls: null } }],
+    ["ramp.duration", { ramp: {} }],
+    ...[null, 5, 0, "abc", [], () => 1].map((value) => ["options", value] as const)
+  ]
+  for (const [option, options] of notOptions) {
+    it(`refuses ${option} of ${JSON.stringify(options)}`, () => {
+      const error = refusal(() => circuitBreaker(options as never))
+      assert.deepStrictEqual([error.module, error.option], ["CircuitBreaker", option])
+    })
+  }
 
   it("checks its options as the Effect face does", () => {
     assert.strictEqual(refusal(() => circuitBreaker({ trials: { calls: 0 } })).option, "trials.calls")

@@ -4,6 +4,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
+import * as Logger from "effect/Logger"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import * as TestClock from "effect/testing/TestClock"
@@ -11,6 +12,8 @@ import * as TestClock from "effect/testing/TestClock"
 import * as Backoff from "../src/Backoff.ts"
 import * as CircuitBreaker from "../src/CircuitBreaker.ts"
 import { CircuitVotes, CircuitVotesError, layerMemory } from "../src/CircuitVotes.ts"
+import * as Outcome from "../src/Outcome.ts"
+import { interruptAll } from "./interruption.ts"
 import { refusal } from "./support.ts"
 
 const bad = Effect.fail("bad")
@@ -40,6 +43,11 @@ const settle = TestClock.adjust(0)
 const statesOf = (...breakers: ReadonlyArray<CircuitBreaker.CircuitBreaker>) =>
   Effect.forEach(breakers, (one) => one.state())
 
+const range = (from: number, to: number) => Array.from({ length: to - from + 1 }, (_, i) => from + i)
+
+const classify: Outcome.Classify = (result) =>
+  result._tag === "Failure" && result.failure === "skip" ? "ignored" : Outcome.byResult(result)
+
 const three = Effect.gen(function* () {
   const nodes = [yield* nodeOf("a"), yield* nodeOf("b"), yield* nodeOf("c")] as const
   yield* settle
@@ -60,6 +68,7 @@ const store = Effect.gen(function* () {
     withdraw: (key, node) => under(real.withdraw(key, node)),
     tally: under(real.tally),
     claimTrial: (key, node, lease) => under(real.claimTrial(key, node, lease)),
+    releaseTrial: (key, node) => under(real.releaseTrial(key, node)),
     changes: real.changes
   }
   return { condition, votes, layer: Layer.succeed(CircuitVotes, votes) }
@@ -145,7 +154,9 @@ describe("CircuitBreaker.makeShared", () => {
       // Its own judgement now, with its own vote.
       assert.strictEqual(yield* tell(c.policy(good)), "Open")
       yield* TestClock.adjust("1 second")
-      assert.strictEqual(yield* tell(a.policy(good)), "SharedOpen")
+      const late = yield* nodeOf("d")
+      yield* settle
+      assert.strictEqual(yield* tell(late.policy(good)), "SharedOpen")
     }).pipe(Effect.provide(layerMemory))
   )
 
@@ -187,7 +198,7 @@ describe("CircuitBreaker.makeShared", () => {
         now.is = "up"
         yield* TestClock.adjust("2 seconds")
         // What could not be told meanwhile is told when the store is back.
-        assert.deepStrictEqual((yield* votes.tally).get("default")?.nodes, ["a"])
+        assert.deepStrictEqual([...((yield* votes.tally).get("default")?.keys() ?? [])], ["a"])
       }).pipe(Effect.provide(layerMemory))
     )
 
@@ -252,6 +263,156 @@ describe("CircuitBreaker.makeShared", () => {
     }).pipe(Effect.provide(layerMemory))
   )
 
+  it.effect("an interruption of a trial at any point lets the next one be made", () =>
+    Effect.gen(function* () {
+      const breaker = yield* CircuitBreaker.makeShared({
+        consecutive: { failures: 1 },
+        open: options.open,
+        shared: { quorum: 1, node: "a" }
+      })
+      const calls = range(3, 9).flatMap((yieldsEvery) =>
+        range(0, 9).flatMap((before) => range(0, 12).map((wait) => ({ yieldsEvery, before, after: wait, ends: false })))
+      )
+      const circuits = calls.map((call) => breaker.circuit(JSON.stringify(call)))
+      yield* Effect.forEach(circuits, (one) => Effect.exit(one.policy(bad)), { discard: true })
+      yield* TestClock.adjust("30 seconds")
+      yield* interruptAll(calls, (_, index) => circuits[index]?.policy(Effect.never) ?? Effect.never)
+      yield* TestClock.adjust("1 second")
+      const after = yield* Effect.forEach(circuits, (one) => tell(one.policy(good)))
+      assert.deepStrictEqual(
+        calls.filter((_, index) => after[index] !== "good"),
+        []
+      )
+    }).pipe(Effect.provide(layerMemory))
+  )
+
+  it.effect("a store that throws in place of an effect keeps nobody from the next trial", () =>
+    Effect.gen(function* () {
+      const { votes } = yield* store
+      let broken = true
+      const claimTrial: (typeof votes)["claimTrial"] = (key, node, lease) => {
+        if (broken) throw new Error("a bug")
+        return votes.claimTrial(key, node, lease)
+      }
+      const breaker = yield* Effect.provideService(nodeOf("a"), CircuitVotes, { ...votes, claimTrial })
+      yield* trip(breaker)
+      yield* TestClock.adjust("30 seconds")
+      // By its own judgement.
+      assert.strictEqual(yield* tell(breaker.policy(bad)), "bad")
+      broken = false
+      yield* TestClock.adjust("30 seconds")
+      assert.strictEqual(yield* tell(breaker.policy(good)), "good")
+    }).pipe(Effect.provide(layerMemory))
+  )
+
+  const tripped = Effect.gen(function* () {
+    const [a, b, c] = yield* three
+    yield* trip(a)
+    yield* trip(b)
+    yield* TestClock.adjust("30 seconds")
+    return [a, b, c] as const
+  })
+
+  it.effect("a trial that said nothing, being interrupted, is another node's at once", () =>
+    Effect.gen(function* () {
+      const [a, b] = yield* tripped
+      const trial = yield* Effect.forkChild(a.policy(Effect.never), { startImmediately: true })
+      yield* settle
+      assert.strictEqual(yield* tell(b.policy(good)), "HalfOpen")
+      yield* Fiber.interrupt(trial)
+      yield* TestClock.adjust("1 second")
+      assert.strictEqual(yield* tell(b.policy(good)), "good")
+    }).pipe(Effect.provide(layerMemory))
+  )
+
+  it.effect("a trial whose outcome is ignored is another node's at once", () =>
+    Effect.gen(function* () {
+      const [a, b] = [
+        yield* CircuitBreaker.makeShared({ ...options, classify, shared: { quorum: 2, node: "a" } }),
+        yield* CircuitBreaker.makeShared({ ...options, classify, shared: { quorum: 2, node: "b" } })
+      ]
+      yield* trip(a)
+      yield* trip(b)
+      yield* TestClock.adjust("30 seconds")
+      assert.strictEqual(yield* tell(a.policy(Effect.fail("skip"))), "bad")
+      yield* settle
+      assert.strictEqual(yield* tell(b.policy(good)), "good")
+    }).pipe(Effect.provide(layerMemory))
+  )
+
+  it.effect("a released trial does not end a later one of the same node", () =>
+    Effect.gen(function* () {
+      const [a, b] = yield* tripped
+      const first = yield* Effect.forkChild(a.policy(Effect.never), { startImmediately: true })
+      yield* Fiber.interrupt(first)
+      const second = yield* Effect.forkChild(a.policy(Effect.never), { startImmediately: true })
+      yield* TestClock.adjust("5 seconds")
+      assert.strictEqual(yield* tell(b.policy(good)), "HalfOpen")
+      yield* Fiber.interrupt(second)
+    }).pipe(Effect.provide(layerMemory))
+  )
+
+  it.effect("a defect in the store makes it count as away, is logged once, and ends no exchange", () =>
+    Effect.gen(function* () {
+      const { votes } = yield* store
+      const broken = { is: true }
+      const bug = <A, E>(effect: Effect.Effect<A, E>) =>
+        Effect.suspend(() => {
+          if (broken.is) throw new Error("a bug")
+          return effect
+        })
+      const logged: Array<unknown> = []
+      const logger = Logger.make<unknown, void>(({ logLevel, message }) => {
+        logged.push([logLevel, message])
+      })
+      const breaker = yield* nodeOf("a", { whenAway: "open", quorum: 1 }).pipe(
+        Effect.provideService(CircuitVotes, {
+          ...votes,
+          tally: bug(votes.tally),
+          changes: Stream.die("a bug"),
+          claimTrial: (key, node, lease) => bug(votes.claimTrial(key, node, lease))
+        }),
+        Effect.provide(Logger.layer([logger]))
+      )
+      yield* TestClock.adjust("3 seconds")
+      assert.strictEqual(yield* tell(breaker.policy(good)), "VotesAway")
+      assert.lengthOf(logged, 1)
+      assert.include(JSON.stringify(logged), "Warn")
+      broken.is = false
+      yield* votes.vote("k", "b", Duration.minutes(1))
+      yield* TestClock.adjust("1 second")
+      assert.strictEqual(yield* tell(breaker.policy(good)), "good")
+      assert.strictEqual(yield* tell(breaker.circuit("k").policy(good)), "SharedOpen")
+      yield* trip(breaker)
+      yield* TestClock.adjust("30 seconds")
+      broken.is = true
+      assert.strictEqual(yield* tell(breaker.policy(good)), "VotesAway")
+    }).pipe(Effect.provide(layerMemory))
+  )
+
+  it.effect("a reset outlasts the votes that are there, until they are renewed", () =>
+    Effect.gen(function* () {
+      const votes = yield* CircuitVotes
+      const [a, b, c] = yield* three
+      yield* trip(a)
+      yield* trip(b)
+      yield* TestClock.adjust("1 second")
+      assert.strictEqual(yield* c.state(), "Open")
+      yield* c.reset()
+      yield* TestClock.adjust("5 seconds")
+      assert.strictEqual(yield* tell(c.policy(good)), "good")
+      // One that is new and one that is old are no quorum.
+      yield* votes.vote("default", "d", Duration.seconds(30))
+      yield* TestClock.adjust("1 second")
+      assert.strictEqual(yield* c.state(), "Closed")
+      yield* votes.vote("default", "a", Duration.seconds(30))
+      yield* TestClock.adjust("1 second")
+      const error = yield* Effect.flip(c.policy(good))
+      assert.isTrue(error instanceof CircuitBreaker.CircuitBreakerError && error.reason._tag === "SharedOpen")
+      assert.include(error.message, "as a, d found")
+    }).pipe(Effect.provide(layerMemory))
+  )
+
   it.effect("stops with its scope", () =>
     Effect.gen(function* () {
       const { condition, layer } = yield* store
@@ -263,7 +424,11 @@ describe("CircuitBreaker.makeShared", () => {
   )
 
   const wrong: ReadonlyArray<readonly [option: string, shared: unknown]> = [
+    ["shared", undefined],
+    ["shared", null],
+    ["shared", 2],
     ["shared.quorum", {}],
+    ["shared.refresh", { quorum: 2, refresh: null }],
     ["shared.quorum", { quorum: 0 }],
     ["shared.refresh", { quorum: 2, refresh: 0 }],
     ["shared.whenAway", { quorum: 2, whenAway: "maybe" }],
@@ -279,14 +444,20 @@ describe("CircuitBreaker.makeShared", () => {
 })
 
 describe("CircuitVotes.layerMemory", () => {
-  it.effect("forgets votes that expire, and says until when the last one counts", () =>
+  it.effect("forgets votes that expire, and says until when each counts", () =>
     Effect.gen(function* () {
       const votes = yield* CircuitVotes
       yield* votes.vote("k", "a", Duration.seconds(10))
       yield* votes.vote("k", "b", Duration.seconds(20))
-      assert.deepStrictEqual(Duration.toMillis((yield* votes.tally).get("k")?.remaining ?? 0), 20_000)
+      const remaining = Effect.map(votes.tally, (tally) =>
+        [...(tally.get("k") ?? [])].map(([node, left]) => [node, Duration.toMillis(left)])
+      )
+      assert.deepStrictEqual(yield* remaining, [
+        ["a", 10_000],
+        ["b", 20_000]
+      ])
       yield* TestClock.adjust("10 seconds")
-      assert.deepStrictEqual((yield* votes.tally).get("k")?.nodes, ["b"])
+      assert.deepStrictEqual(yield* remaining, [["b", 10_000]])
       yield* votes.withdraw("k", "b")
       yield* votes.withdraw("unknown", "b")
       assert.strictEqual((yield* votes.tally).size, 0)

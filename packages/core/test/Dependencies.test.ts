@@ -6,6 +6,8 @@ import { refusal } from "./support.ts"
 const graph = (needs: Readonly<Record<string, ReadonlyArray<string>>>) =>
   Dependencies.make(Object.fromEntries(Object.entries(needs).map(([name, dependsOn]) => [name, { dependsOn }])))
 
+const ofTargets = (targets: unknown) => refusal(() => Reflect.apply(Dependencies.make, undefined, [targets]))
+
 describe("Dependencies", () => {
   it("sorts targets after what they need, whatever the order they are given in", () => {
     const { rank } = graph({ web: ["api"], api: ["db", "cache"], cache: ["host"], db: ["host"], host: [] })
@@ -52,6 +54,14 @@ describe("Dependencies", () => {
       refusal(() => Dependencies.make({ a: { dependsOn: "b" as never } })).option,
       "targets.a.dependsOn"
     )
+  })
+
+  it("refuses targets that are none", () => {
+    for (const targets of [[], "a", null, undefined]) {
+      assert.deepStrictEqual([ofTargets(targets).module, ofTargets(targets).option], ["Dependencies", "targets"])
+    }
+    assert.strictEqual(ofTargets({ a: null }).option, "targets.a")
+    assert.strictEqual(ofTargets({ a: 3 }).option, "targets.a")
   })
 
   it("takes a chain of ten thousand", () => {

@@ -5,6 +5,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Metric from "effect/Metric"
+import * as References from "effect/References"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import * as TestClock from "effect/testing/TestClock"
@@ -78,6 +79,27 @@ describe("Fallback", () => {
     })
   )
 
+  it.effect("when: one that throws is a bug, and hides no failure", () =>
+    Effect.gen(function* () {
+      const bug = new Error("a bug in when")
+      const fallback = yield* Fallback.make({
+        to: () => Effect.succeed("saved"),
+        when: (_error: Down) => {
+          throw bug
+        }
+      })
+      const exit = yield* Effect.exit(fallback.policy(Effect.fail(down)))
+      assert.isTrue(Exit.isFailure(exit))
+      const reasons = Exit.isFailure(exit) ? exit.cause.reasons : []
+      assert.deepStrictEqual(
+        reasons.map((reason) => (reason._tag === "Fail" ? reason.error : reason._tag === "Die" && reason.defect)),
+        [down, bug]
+      )
+      assert.strictEqual((yield* fallback.mode)._tag, "Normal")
+      assert.deepStrictEqual(yield* fallback.stats, { answers: 0, failures: 0 })
+    })
+  )
+
   it.effect("a fallback that fails keeps the original failure as well", () =>
     Effect.gen(function* () {
       const gone = new Gone()
@@ -143,6 +165,23 @@ describe("Fallback", () => {
     })
   )
 
+  for (const budget of [2, 3, 4]) {
+    it.effect(`a caller who leaves at any point leaves a mode that is true, at ${budget} steps a turn`, () =>
+      Effect.gen(function* () {
+        for (let turns = 1; turns < 60; turns++) {
+          const fallback = yield* saved
+          const caller = yield* Effect.forkChild(
+            Effect.provideService(fallback.policy(Effect.fail(down)), References.MaxOpsBeforeYield, budget)
+          )
+          for (let turn = 0; turn < turns; turn++) yield* Effect.yieldNow
+          yield* Fiber.interrupt(caller)
+          yield* fallback.policy(Effect.fail(down))
+          assert.strictEqual((yield* fallback.mode)._tag, "Degraded", `after ${turns} turns`)
+        }
+      })
+    )
+  }
+
   it.effect("a success that began before the last failure proves nothing", () =>
     Effect.gen(function* () {
       const fallback = yield* saved
@@ -203,6 +242,49 @@ describe("fallback, for plain Node", () => {
     stop()
     await fallback.execute(() => Promise.reject(down))
     assert.deepStrictEqual(modes, ["Degraded", "Normal"])
+  })
+
+  it("a listener that throws is heard of, and goes on being called", async () => {
+    const heard: Array<unknown> = []
+    const modes: Array<string> = []
+    const bug = new Error("a bug in a listener")
+    // Vitest's own would fail the test.
+    const others = process.listeners("uncaughtException")
+    process.removeAllListeners("uncaughtException")
+    process.on("uncaughtException", (error) => heard.push(error))
+    try {
+      const fallback = promiseFallback({ to: () => "saved" })
+      const stop = fallback.onModeChange((mode) => {
+        modes.push(mode._tag)
+        throw bug
+      })
+      await fallback.execute(() => Promise.reject(down))
+      await vi.waitFor(() => assert.deepStrictEqual(modes, ["Degraded"]))
+      await fallback.execute(() => 1)
+      await vi.waitFor(() =>
+        assert.deepStrictEqual(
+          [modes, heard],
+          [
+            ["Degraded", "Normal"],
+            [bug, bug]
+          ]
+        )
+      )
+      stop()
+    } finally {
+      process.removeAllListeners("uncaughtException")
+      for (const other of others) process.on("uncaughtException", other)
+    }
+  })
+
+  it("when: one that throws does not hide the rejection", async () => {
+    const fallback = promiseFallback({
+      to: () => "saved",
+      when: () => {
+        throw new Error("a bug in when")
+      }
+    })
+    assert.strictEqual(await fallback.execute(() => Promise.reject(down)).catch((error: unknown) => error), down)
   })
 
   it("when: other rejections pass as they are", async () => {

@@ -55,12 +55,14 @@ describe("FileLeases", () => {
       yield* leases.take("../escape")
       yield* leases.take("gateway")
       assert.deepStrictEqual(Fs.readdirSync(parent), ["leases"])
-      assert.deepStrictEqual(Fs.readdirSync(folder).toSorted(), [
-        "%2E%2E%2Fescape.fence",
-        "%2E%2E%2Fescape.lock",
-        "gateway.fence",
-        "gateway.lock"
-      ])
+      const names = Fs.readdirSync(folder).toSorted()
+      // Two of their owner, who listens beside its locks.
+      assert.lengthOf(
+        names.filter((name) => name.startsWith(".owner-")),
+        2
+      )
+      const others = names.filter((name) => !name.startsWith(".owner-"))
+      assert.deepStrictEqual(others, ["%2E%2E%2Fescape.fence", "%2E%2E%2Fescape.lock", "gateway.fence", "gateway.lock"])
       assert.strictEqual(Fs.statSync(folder).mode & 0o777, 0o700)
     })
   )
@@ -126,6 +128,29 @@ describe("FileLeases", () => {
       const lease = yield* leases.take("gateway")
       assert.strictEqual(Option.getOrThrow(lease).fence, 42)
       assert.strictEqual(Fs.readFileSync(record, "utf8"), "42")
+    })
+  )
+
+  it.live("keeps no lock for a caller that was granted nothing, though its scope is open", () =>
+    Effect.gen(function* () {
+      const folder = yield* temporaryFolder
+      const leases = FileLeases.make({ folder })
+      const record = Path.join(folder, "gateway.fence")
+      Fs.writeFileSync(record, "seven")
+      yield* Effect.flip(leases.take("gateway"))
+      assert.deepStrictEqual(Fs.readdirSync(folder), ["gateway.fence"])
+      Fs.writeFileSync(record, "7")
+      assert.strictEqual(Option.getOrThrow(yield* leases.take("gateway")).fence, 8)
+    })
+  )
+
+  it.live("keeps a resource without a name in its folder", () =>
+    Effect.gen(function* () {
+      const parent = yield* temporaryFolder
+      const folder = Path.join(parent, "leases")
+      yield* FileLeases.make({ folder }).take("")
+      assert.deepStrictEqual(Fs.readdirSync(parent), ["leases"])
+      assert.includeMembers(Fs.readdirSync(folder), ["%~.fence", "%~.lock"])
     })
   )
 

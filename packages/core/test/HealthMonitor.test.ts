@@ -1,6 +1,7 @@
 import * as Http from "node:http"
 
 import { assert, describe, it } from "@effect/vitest"
+import * as Cause from "effect/Cause"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -13,6 +14,7 @@ import type * as Alerts from "../src/Alerts.ts"
 import * as HealthMonitor from "../src/HealthMonitor.ts"
 import { healthMonitor } from "../src/internal/promise/healthMonitor.ts"
 import * as Maintenance from "../src/Maintenance.ts"
+import { OptionError } from "../src/Options.ts"
 import * as Verdict from "../src/Verdict.ts"
 import { OutOfMemory } from "./fixture.ts"
 import { child, eventually, exitOf, fixture, refusal } from "./support.ts"
@@ -158,6 +160,34 @@ describe("one target", () => {
       const exit = yield* Effect.exit(monitor.record("stranger", broken))
       assert.isTrue(Exit.isFailure(exit))
       assert.include(String(Exit.isFailure(exit) && exit.cause), "stranger")
+    })
+  )
+
+  it.effect(
+    "is unharmed by what is no verdict, which is a defect that says so",
+    Effect.fnUntraced(function* () {
+      const { check, monitor } = yield* watch(api)
+      yield* check("UD")
+      const before = yield* monitor.inspect("api")
+      const strange: ReadonlyArray<unknown> = [
+        { _tag: "Nope" },
+        {},
+        undefined,
+        null,
+        "Healthy",
+        { _tag: "Unhealthy" },
+        { _tag: "Degraded", signature: "slow" },
+        { _tag: "Unhealthy", signature: { why: "?" } }
+      ]
+      for (const verdict of strange) {
+        const exit = yield* Effect.exit(monitor.record("api", verdict as never))
+        const error = Exit.isFailure(exit) ? Cause.squash(exit.cause) : undefined
+        assert.instanceOf(error, OptionError)
+        assert.strictEqual(error.option, "verdict")
+      }
+      assert.deepStrictEqual(yield* monitor.inspect("api"), { ...before, score: (yield* monitor.inspect("api")).score })
+      yield* check("U")
+      assert.strictEqual((yield* monitor.inspect("api")).status, "Healthy")
     })
   )
 })
@@ -344,7 +374,40 @@ describe("many targets", () => {
       assert.deepStrictEqual([status, mayRepair, spared], ["Unhealthy", false, "Parent"])
       assert.isTrue((yield* monitor.inspect("db")).mayRepair)
       yield* check("U", "db")
+      assert.strictEqual((yield* monitor.inspect("api")).spared, "HoldDown")
+      yield* check("D".repeat(9))
+      assert.strictEqual((yield* monitor.inspect("api")).spared, "HoldDown")
+      yield* check("D")
       assert.isTrue((yield* monitor.inspect("api")).mayRepair)
+    })
+  )
+
+  it.effect(
+    "is not repaired for its parent's failure, whichever is confirmed first",
+    Effect.fnUntraced(function* () {
+      const { check, decide, monitor, told } = yield* watch({ ...family, fall: 3, holdDown: "3 seconds" })
+      const repairs = () => Effect.map(monitor.inspect("api"), ({ mayRepair, spared }) => [mayRepair, spared])
+      yield* check("U", "db")
+      // Its parent is checked seldom, and not seen to fail yet.
+      yield* check("UDDD")
+      assert.deepStrictEqual(yield* repairs(), [false, "HoldDown"])
+      yield* monitor.record("db", broken)
+      yield* check("DDDDD")
+      assert.deepStrictEqual([yield* repairs(), (yield* monitor.inspect("db")).health.failures], [[false, "Parent"], 1])
+      yield* monitor.record("db", broken)
+      yield* monitor.record("db", broken)
+      yield* decide
+      assert.deepStrictEqual(yield* repairs(), [false, "Parent"])
+      yield* monitor.record("db", Verdict.healthy)
+      yield* decide
+      assert.deepStrictEqual(yield* repairs(), [false, "HoldDown"])
+      yield* check("DDDDD")
+      assert.deepStrictEqual(yield* repairs(), [true, undefined])
+      // A repair that did not help is not held down again.
+      yield* monitor.starting("api")
+      yield* check("DDD")
+      assert.deepStrictEqual(yield* repairs(), [true, undefined])
+      assert.include(told, "+api")
     })
   )
 
@@ -639,6 +702,17 @@ describe("options", () => {
     ["HealthMonitor", "fall", { fall: 1.5 }],
     ["HealthMonitor", "rise", { rise: 0 }],
     ["HealthMonitor", "maintenance", { maintenance: ["Sunday"] }],
+    ["HealthMonitor", "maintenance", { maintenance: [{ _tag: "Recurring" }] }],
+    ["HealthMonitor", "maintenance", { maintenance: null }],
+    ["HealthMonitor", "targets", { targets: undefined }],
+    ["HealthMonitor", "targets", { targets: ["api"] }],
+    ["HealthMonitor", "targets", { targets: "api" }],
+    ["HealthMonitor", "targets.api", { targets: { api: null } }],
+    ["HealthMonitor", "targets.api", { targets: { api: [] } }],
+    ["HealthMonitor", "flap", { flap: 3 }],
+    ["HealthMonitor", "flap", { flap: null }],
+    ["HealthMonitor", "readiness", { readiness: "x" }],
+    ["HealthMonitor", "readiness", { readiness: null }],
     ["HealthMonitor", "targets.api.maintenance", { targets: { api: { maintenance: "Sunday" } } }],
     ["HealthMonitor", "falls", { falls: 1 }],
     ["Alerts", "holdDown", { holdDown: -1 }],

@@ -1,5 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
+import * as Cron from "effect/Cron"
 import * as Effect from "effect/Effect"
+import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 
 import * as Maintenance from "../src/Maintenance.ts"
@@ -121,6 +123,29 @@ describe("looking", () => {
       }),
     { arbitrary: { runs: 150 } }
   )
+})
+
+it("isWindow: what was made here, and nothing that only looks like it", () => {
+  const once = Maintenance.once({ from: 1, to: 2 })
+  const weekly = Maintenance.recurring({ cron: "0 3 * * SUN", duration: "1 hour" })
+  for (const window of [once, weekly, { ...once }]) assert.isTrue(Maintenance.isWindow(window))
+  const never = Result.getOrThrow(Cron.parse("0 3 30 2 *"))
+  const strange: ReadonlyArray<unknown> = [
+    { _tag: "Recurring" },
+    { ...weekly, cron: "0 3 * * SUN" },
+    { ...weekly, cron: never },
+    { ...weekly, zone: "UTC" },
+    { ...weekly, duration: "1 hour" },
+    { ...weekly, duration: Number.POSITIVE_INFINITY },
+    { _tag: "Once" },
+    { ...once, from: "now" },
+    { ...once, to: 1 },
+    { ...once, to: Number.NaN },
+    { ...once, _tag: "Never" },
+    null,
+    "Sunday"
+  ]
+  for (const value of strange) assert.isFalse(Maintenance.isWindow(value))
 })
 
 describe("options", () => {

@@ -1,3 +1,6 @@
+import { inspect } from "node:util"
+import * as Vm from "node:vm"
+
 import { assert, describe, it } from "@effect/vitest"
 import * as Duration from "effect/Duration"
 
@@ -93,6 +96,29 @@ describe("checks", () => {
     assert.strictEqual(checks.httpUrl("o", "https://example.org").protocol, "https:")
     for (const value of ["example.org", "ftp://example.org", "file:///etc", "", 1, null, new URL("http://a/")]) {
       assert.strictEqual(refusal(() => checks.httpUrl("o", value)).expected, "an http:// or https:// URL")
+    }
+  })
+
+  const notPlain = [null, undefined, 0, 5, "abc", true, [], [1], () => 1, new Map(), new Date(0), Duration.seconds(1)]
+  for (const value of notPlain) {
+    it(`known refuses ${inspect(value)} in place of options`, () => {
+      const error = refusal(() => checks.known(value, ["fall"]))
+      assert.deepStrictEqual([error.option, error.expected], ["options", "an object"])
+      if (typeof value !== "string") assert.strictEqual(error.value, value)
+      assert.strictEqual(refusal(() => checks.known(value, ["fall"], "rate.")).option, "rate")
+    })
+  }
+
+  it("known takes objects without a prototype and of another realm", () => {
+    checks.known(Object.assign(Object.create(null), { fall: 1 }), ["fall"])
+    checks.known(Vm.runInNewContext("({ fall: 1 })"), ["fall"])
+  })
+
+  it("known shows no text that may be a secret under a misspelt name", () => {
+    for (const value of [{ pasword: "hunter2" }, "redis://:hunter2@host"]) {
+      const error = refusal(() => checks.known(value, ["password"]))
+      assert.notInclude(error.message, "hunter2")
+      assert.notInclude(inspect(error, { depth: 9 }), "hunter2")
     }
   })
 

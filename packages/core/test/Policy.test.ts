@@ -1,3 +1,5 @@
+import { getEventListeners } from "node:events"
+
 import { assert, describe, it } from "@effect/vitest"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
@@ -11,9 +13,14 @@ import * as Backoff from "../src/Backoff.ts"
 import * as Bulkhead from "../src/Bulkhead.ts"
 import * as CircuitBreaker from "../src/CircuitBreaker.ts"
 import * as Fallback from "../src/Fallback.ts"
+import { adaptiveLimit as promiseAdaptiveLimit } from "../src/internal/promise/adaptiveLimit.ts"
+import { bulkhead as promiseBulkhead, keyedBulkhead } from "../src/internal/promise/bulkhead.ts"
 import * as PromiseCompose from "../src/internal/promise/compose.ts"
 import { fallback as promiseFallback } from "../src/internal/promise/fallback.ts"
 import { associate, fromPolicy, type PromisePolicy } from "../src/internal/promise/policy.ts"
+import { retry as promiseRetry } from "../src/internal/promise/retry.ts"
+import { throttle as promiseThrottle } from "../src/internal/promise/throttle.ts"
+import { timeout as promiseTimeout } from "../src/internal/promise/timeout.ts"
 import * as Policy from "../src/Policy.ts"
 import * as Retry from "../src/Retry.ts"
 import * as Timeout from "../src/Timeout.ts"
@@ -60,6 +67,13 @@ describe("Policy.all", () => {
       assert.strictEqual(yield* Policy.all()(Effect.succeed(1)), 1)
     })
   )
+
+  it("refuses one that is no policy, by its position", () => {
+    for (const value of [1, null, undefined, {}, [Policy.all()]]) {
+      const error = refusal(() => Reflect.apply(Policy.all, undefined, [Policy.all(), value]))
+      assert.deepStrictEqual([error.module, error.option], ["Policy", "policies[1]"])
+    }
+  })
 
   it.effect("of all of all is the same as all", () =>
     Effect.gen(function* () {
@@ -255,6 +269,102 @@ describe("compose, for plain Node", () => {
     assert.strictEqual(rejected, controller.signal.reason)
   })
 
+  it("of nothing ends at once when its signal aborts", async () => {
+    for (const policy of [PromiseCompose.compose({}), PromiseCompose.composeAll()]) {
+      const controller = new AbortController()
+      const given = Promise.withResolvers<AbortSignal>()
+      const result = policy
+        .execute(
+          (signal) => {
+            given.resolve(signal)
+            return new Promise(() => undefined)
+          },
+          { signal: controller.signal }
+        )
+        .catch((error: unknown) => error)
+      const signal = await given.promise
+      controller.abort(new Error("left"))
+      assert.strictEqual(await result, controller.signal.reason)
+      assert.isTrue(signal.aborted)
+    }
+  })
+
+  const foreign: PromisePolicy = {
+    execute: async (one, options) => one(options?.signal ?? new AbortController().signal)
+  }
+  const single: ReadonlyArray<readonly [what: string, policy: () => Pick<PromisePolicy, "execute">]> = [
+    ["retry", () => promiseRetry()],
+    ["bulkhead", () => promiseBulkhead({ concurrency: 1 })],
+    ["keyed bulkhead", () => keyedBulkhead({ concurrency: 1 }).partition("a")],
+    ["adaptive limit", () => promiseAdaptiveLimit()],
+    ["throttle", () => promiseThrottle()],
+    ["timeout", () => promiseTimeout({ after: "1 minute" })],
+    ["nothing", () => PromiseCompose.composeAll()],
+    ["two", () => PromiseCompose.composeAll(promiseRetry(), promiseTimeout({ after: "1 minute" }))],
+    ["foreign", () => PromiseCompose.composeAll(foreign, promiseThrottle())],
+    ["a foreign one within", () => PromiseCompose.composeAll(promiseThrottle(), foreign)]
+  ]
+  for (const [what, make] of single) {
+    describe(what, () => {
+      it("takes null for no options, and for no signal", async () => {
+        for (const options of [null, undefined, {}, { signal: null }, { signal: undefined }]) {
+          assert.strictEqual(await Reflect.apply(make().execute, undefined, [() => 1, options]), 1)
+        }
+      })
+
+      it("rejects with the reason of its signal, whatever the call then does, and leaves no listener", async () => {
+        const unhandled: Array<unknown> = []
+        const note = (error: unknown) => unhandled.push(error)
+        process.on("unhandledRejection", note)
+        const calls: ReadonlyArray<(abort: () => void, aborted: Promise<void>) => unknown> = [
+          () => new Promise(() => undefined),
+          async (abort, aborted) => {
+            abort()
+            await aborted
+            throw new Error("its own")
+          },
+          (abort) => {
+            abort()
+            throw new Error("its own, at once")
+          },
+          (abort) => {
+            abort()
+            return "too late"
+          }
+        ]
+        for (const misbehave of calls) {
+          const controller = new AbortController()
+          const reason = new Error("left")
+          const { promise: aborted, resolve } = Promise.withResolvers<void>()
+          controller.signal.addEventListener("abort", () => resolve(), { once: true })
+          const result = make()
+            .execute(() => misbehave(() => controller.abort(reason), aborted), { signal: controller.signal })
+            .catch((error: unknown) => error)
+          await Promise.resolve()
+          controller.abort(reason)
+          assert.strictEqual(await result, reason)
+          // An unhandled rejection would be told by now.
+          await new Promise((resume) => setImmediate(resume))
+          assert.lengthOf(getEventListeners(controller.signal, "abort"), 0)
+        }
+        const controller = new AbortController()
+        assert.strictEqual(await make().execute(() => 1, { signal: controller.signal }), 1)
+        assert.lengthOf(getEventListeners(controller.signal, "abort"), 0)
+        process.off("unhandledRejection", note)
+        assert.deepStrictEqual(unhandled, [])
+      })
+    })
+  }
+
+  it("refuses one that is no policy, by its position", () => {
+    const nothing = PromiseCompose.composeAll()
+    for (const value of [1, null, undefined, {}, [nothing], { execute: 1 }, () => 1]) {
+      const error = refusal(() => Reflect.apply(PromiseCompose.composeAll, undefined, [nothing, value]))
+      assert.deepStrictEqual([error.module, error.option], ["Policy", "policies[1]"])
+      assert.strictEqual(refused(PromiseCompose.composeAll, value as object).option, "policies[0]")
+    }
+  })
+
   it("refuses what is no layer, and what is no policy", () => {
     assert.strictEqual(refused(PromiseCompose.compose, { brekaer: PromiseCompose.composeAll() }).option, "brekaer")
     for (const value of [1, null, {}, { execute: 1 }, () => 1]) {
@@ -358,6 +468,28 @@ describe("Policy.compose, of the real ones", () => {
       const late = yield* Effect.forkChild(Effect.flip(slow(Effect.never)), { startImmediately: true })
       yield* TestClock.adjust("1500 millis")
       assert.deepInclude(yield* Fiber.join(late), { _tag: "TimeoutError", name: "total" })
+    })
+  )
+
+  it.effect("opens the circuit of a backend that hangs with the timeout layer, not with `attemptTimeout`", () =>
+    Effect.gen(function* () {
+      const opens = Effect.fnUntraced(function* (layers: {
+        readonly [K in "retry" | "timeout"]?: Policy.Policy<unknown>
+      }) {
+        const breaker = yield* CircuitBreaker.make({ consecutive: { failures: 2 } })
+        const policy = Policy.compose({ ...layers, breaker: breaker.policy })
+        for (let calls = 0; calls < 5; calls++) {
+          const calling = yield* Effect.forkChild(Effect.exit(policy(Effect.never)), { startImmediately: true })
+          yield* TestClock.adjust("1 second")
+          yield* Fiber.join(calling)
+        }
+        return yield* breaker.state()
+      })
+      const once = { attempts: 1 }
+      const within = Timeout.make({ after: "1 second", grace: 0 }).policy
+      assert.strictEqual(yield* opens({ retry: Retry.make(once).policy, timeout: within }), "Open")
+      // As documented: an interruption says nothing about the other side.
+      assert.strictEqual(yield* opens({ retry: Retry.make({ ...once, attemptTimeout: "1 second" }).policy }), "Closed")
     })
   )
 

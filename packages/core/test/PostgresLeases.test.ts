@@ -1,9 +1,12 @@
 import * as PgClient from "@effect/sql-pg/PgClient"
 import { assert, describe, it } from "@effect/vitest"
 import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
+import * as Scope from "effect/Scope"
 
 import { Leases } from "../src/Lease.ts"
 import * as PostgresLeases from "../src/PostgresLeases.ts"
@@ -174,6 +177,47 @@ if (!without) {
         const next = yield* eventually("it is free", Effect.map(leases.take("frozen"), Option.getOrUndefined))
         assert.isAbove(next.fence, lease.fence)
       })
+    )
+
+    test.effect("closes within seconds while Postgres is frozen, and ends its connection all the same", () =>
+      Effect.gen(function* () {
+        const { freeze, thaw } = yield* Server
+        const { leases, sql } = yield* make({ ttl })
+        const scope = yield* Scope.make()
+        assert.isTrue(Option.isSome(yield* Scope.provide(leases.take("closing"), scope)))
+        yield* Effect.scoped(
+          Effect.gen(function* () {
+            yield* Effect.acquireRelease(freeze, () => thaw)
+            const [taking] = yield* Effect.timed(Effect.flip(Effect.scoped(leases.take("other"))))
+            assert.isBelow(Duration.toMillis(taking), 3500)
+            const [closing] = yield* Effect.timed(Scope.close(scope, Exit.void))
+            assert.isBelow(Duration.toMillis(closing), 3500)
+          })
+        )
+        yield* eventually(
+          "no lock is left",
+          Effect.map(holding(sql), (pids) => (pids.length === 0 ? true : undefined))
+        )
+      })
+    )
+
+    test.effect("makes its table again after somebody dropped it", () =>
+      Effect.gen(function* () {
+        const { leases, sql } = yield* make({ schema: "dropped" })
+        assert.isTrue(yield* isFree(leases, "a"))
+        yield* sql`drop table dropped.nexobot_lease_fences`
+        assert.match((yield* Effect.flip(isFree(leases, "a"))).message, /does not exist/)
+        assert.isTrue(yield* isFree(leases, "a"))
+      })
+    )
+
+    test.effect("tells apart what differs only in where its schema ends", () =>
+      Effect.gen(function* () {
+        const one = (yield* make({ schema: "a b" })).leases
+        const other = (yield* make({ schema: "a" })).leases
+        assert.isTrue(Option.isSome(yield* one.take("c")))
+        assert.isTrue(Option.isSome(yield* other.take("b c")))
+      }).pipe(Effect.scoped)
     )
 
     test.effect("fails with what Postgres says", () =>

@@ -27,6 +27,7 @@ describe("the options", () => {
     [{ redis: noScripts, prefix: "" }, "prefix"],
     [{ redis: noScripts, folder: "/tmp" }, "folder"],
     [{ redis: {} }, "redis"],
+    [{ redis: null }, "redis"],
     [{}, "redis"]
   ]
   for (const [options, option] of badInRedis) {
@@ -62,6 +63,46 @@ describe("leases with promises", () => {
       })
     )
   }
+
+  it("are one place in a process, whoever asks for it", async () => {
+    const [one, other] = [leases(), leases({})]
+    await using lease = await one.take("shared")
+    assert.isDefined(lease)
+    assert.isUndefined(await other.take("shared"))
+    await lease?.release()
+    const next = await other.take("shared")
+    assert.isAbove(next?.fence ?? 0, lease?.fence ?? 0)
+    await next?.release()
+  })
+
+  it("takes nothing when its signal aborts, and gives back what it may have got", async () => {
+    const asked: Array<string> = []
+    const redis = {
+      eval: (script: string) => {
+        asked.push(script.includes("DEL") ? "release" : "take")
+        return script.includes("DEL") ? Promise.resolve(1) : new Promise(() => undefined)
+      }
+    }
+    const { take } = redisLeases({ redis })
+    const controller = new AbortController()
+    const taking = take("gateway", { signal: controller.signal }).catch((cause: unknown) => cause)
+    await new Promise((resolve) => setImmediate(resolve))
+    controller.abort(new Error("enough"))
+    assert.strictEqual(String(await taking), "Error: enough")
+    assert.deepStrictEqual(asked, ["take", "release"])
+    const late = await take("gateway", { signal: controller.signal }).catch((cause: unknown) => cause)
+    assert.strictEqual(String(late), "Error: enough")
+    assert.lengthOf(asked, 2)
+  })
+
+  it("an abort after the grant ends nothing", async () => {
+    const controller = new AbortController()
+    await using lease = await leases().take("granted", { signal: controller.signal })
+    controller.abort()
+    await new Promise((resolve) => setImmediate(resolve))
+    assert.isFalse(lease?.lost.aborted)
+    assert.isUndefined(await leases().take("granted"))
+  })
 
   it("rejects with a LeaseError when it is not known whether the lease is free", async () => {
     const { take } = redisLeases({ redis: { eval: () => Promise.reject(new Error("no route")) } })

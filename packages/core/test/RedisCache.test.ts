@@ -6,6 +6,7 @@ import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
+import { Redis } from "ioredis"
 
 import * as CacheAside from "../src/CacheAside.ts"
 import * as CachePort from "../src/CachePort.ts"
@@ -83,6 +84,59 @@ describe("RedisCache", () => {
     })
   )
 
+  live("key: unless told, only text and numbers, for other keys would be taken for each other", () =>
+    Effect.gen(function* () {
+      const { context } = yield* connected
+      const make = (options: object) =>
+        Effect.provide(RedisCache.make<unknown, string>({ prefix: "k:", schema: Schema.String, ...options }), context)
+      const cache = yield* make({})
+      for (const key of ["a", 7, 7n, true]) {
+        yield* cache.set(key, `${key}`, minute)
+        assert.strictEqual((yield* cache.get(key))?.value, `${key}`)
+      }
+      const object = yield* make({ key: () => ({}) })
+      for (const [one, key] of [
+        [cache, { id: 1 }],
+        [cache, ["a"]],
+        [cache, undefined],
+        [cache, null],
+        [cache, Symbol("a")],
+        [object, "a"]
+      ] as const) {
+        for (const operation of [one.get(key), one.set(key, "Ada", minute), one.remove(key)]) {
+          const error = yield* Effect.flip(operation)
+          assert.instanceOf(error, CachePort.CachePortError)
+          assert.strictEqual(error.reason._tag, "UnusableKey")
+          assert.include(error.message, "`key`")
+        }
+      }
+      const aside = yield* CacheAside.make({ cache, source: () => Effect.succeed("Ada") })
+      assert.strictEqual(yield* aside.get({ id: 1 }), "Ada")
+      assert.strictEqual((yield* aside.mode)._tag, "Normal")
+    })
+  )
+
+  live("a client that has numbers as text is understood", () =>
+    Effect.gen(function* () {
+      const { server } = yield* connected
+      const redis = yield* Effect.acquireRelease(
+        Effect.sync(() => new Redis(server.url, { stringNumbers: true })),
+        (client) => Effect.sync(() => client.disconnect())
+      )
+      const cache = yield* Effect.provideService(
+        RedisCache.make<string, string>({ prefix: "s:", schema: Schema.String }),
+        RedisClient.RedisClient,
+        redis
+      )
+      yield* cache.set("a", "Ada", { ttl: Duration.minutes(1), staleFor: Duration.zero })
+      assert.deepStrictEqual(yield* cache.get("a"), { value: "Ada", fresh: true })
+      yield* cache.set("a", "Ada", { ttl: Duration.millis(1), staleFor: Duration.minutes(1) })
+      yield* Effect.sleep("5 millis")
+      assert.deepStrictEqual(yield* cache.get("a"), { value: "Ada", fresh: false })
+      assert.isUndefined(yield* cache.get("b"))
+    })
+  )
+
   live("a copy that cannot be read is none, and is overwritten", () =>
     Effect.gen(function* () {
       const { context } = yield* connected
@@ -152,6 +206,16 @@ describe("RedisCache", () => {
       assert.strictEqual(refusal(() => redisCache({ redis, prefix: "", schema: Account })).option, "prefix")
     })
   )
+
+  it("for plain Node refuses what is no client", () => {
+    for (const options of [{}, { redis: null }, { redis: "redis://127.0.0.1" }, { redis: {} }]) {
+      const error = refusal(() =>
+        Reflect.apply(redisCache, undefined, [{ prefix: "a:", schema: Schema.String, ...options }])
+      )
+      assert.deepStrictEqual([error.module, error.option], ["RedisCache", "redis"])
+    }
+    assert.strictEqual(refusal(() => Reflect.apply(redisCache, undefined, [null])).module, "RedisCache")
+  })
 
   const bad: ReadonlyArray<readonly [option: string, options: object]> = [
     ["prefix", { schema: Schema.String }],

@@ -101,7 +101,7 @@ describe.skipIf(cannotRunRedis())("RedisCircuitVotes", () => {
       const [right, wrong] = [yield* TestClock.withLive(open(server)), yield* open(server)]
       yield* TestClock.adjust("1 hour")
       yield* wrong.vote("a", "n1", Duration.minutes(1))
-      const remaining = (yield* TestClock.withLive(right.tally)).get("a")?.remaining ?? Duration.zero
+      const remaining = (yield* TestClock.withLive(right.tally)).get("a")?.get("n1") ?? Duration.zero
       assert.isTrue(Duration.between(remaining, { minimum: Duration.seconds(30), maximum: Duration.minutes(1) }))
       yield* TestClock.withLive(right.vote("b", "n2", Duration.minutes(1)))
       assert.deepStrictEqual([...(yield* wrong.tally).keys()].toSorted(), ["a", "b"])

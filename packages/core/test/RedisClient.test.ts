@@ -48,6 +48,24 @@ describe("RedisClient options", () => {
     ["url", { url: Redacted.make("http://user:topsecret@localhost") }],
     ["url", { url: "redis://:topsecret@localhost" }],
     ["host", { host: "" }],
+    ["host", { host: "redis://user:topsecret@localhost" }],
+    ["host", { host: "topsecret@localhost" }],
+    ["host", { host: "topsecret/0" }],
+    ["host", { host: "topsecret localhost" }],
+    ["sentinels.0.host", { sentinels: [{ host: "redis://:topsecret@a" }] }],
+    ["cluster.1.host", { cluster: [{ host: "a" }, { host: "redis://:topsecret@a" }] }],
+    ["sentinels", { sentinels: "redis://:topsecret@a" }],
+    ["cluster", { cluster: "redis://:topsecret@a" }],
+    ["cluster.0", { cluster: [null] }],
+    ["cluster.0", { cluster: ["redis://:topsecret@a"] }],
+    ["cluster.0.host", { cluster: [{}] }],
+    ["commandTimeout", { host: "a", commandTimeout: "30 days" }],
+    ["commandTimeout", { host: "a", commandTimeout: 2 ** 31 }],
+    ["connectTimeout", { host: "a", connectTimeout: "30 days" }],
+    ["tls", { host: "a", tls: null }],
+    ["tls", { host: "a", tls: [] }],
+    ["reconnect", { host: "a", reconnect: null }],
+    ["reconnect", { host: "a", reconnect: "1 second" }],
     ["port", { host: "a", port: 0 }],
     ["port", { url: Redacted.make("redis://localhost"), port: 6379 }],
     ["sentinels", { sentinels: [] }],
@@ -109,10 +127,24 @@ describe("reasons", () => {
     })
   }
 
-  it("has no argument of a command that Redis does not know, and tells what to do", () => {
-    const cause = new Error("ERR unknown command 'SETX', with args beginning with: 'topsecret' 'x'")
-    const error = new RedisClientError({ reason: reasonOf(cause, Duration.seconds(1)) })
-    assert.strictEqual(error.message, "Redis refused: ERR unknown command 'SETX'")
+  it("have the code and the command, and nothing that Redis repeats", () => {
+    for (const [message, command, expected] of [
+      ["ERR unknown command 'SETX', with args beginning with: 'topsecret' 'x'", "setx", "ERR in answer to SETX"],
+      ["ERR Unknown option or number of arguments for CONFIG SET - 'topsecret'", "CONFIG", "ERR in answer to CONFIG"],
+      ["WRONGTYPE Operation against topsecret", "get", "WRONGTYPE in answer to GET"],
+      ["-MY_CODE topsecret", "eval", "MY_CODE in answer to EVAL"],
+      ["topsecret", "evalsha", "an error in answer to EVALSHA"],
+      ["ERR topsecret", undefined, "ERR"]
+    ] as const) {
+      const cause = named("ReplyError", message)
+      if (command !== undefined) Object.assign(cause, { command: { name: command, args: ["topsecret"] } })
+      const error = new RedisClientError({ reason: reasonOf(cause, Duration.seconds(1)) })
+      assert.strictEqual(error.message, `Redis refused: ${expected}`)
+      assert.notInclude(JSON.stringify(error), "topsecret")
+    }
+  })
+
+  it("tell what to do", () => {
     const timedOut = new RedisClientError({ reason: reasonOf(new Error("Command timed out"), Duration.seconds(3)) })
     assert.match(timedOut.message, /within 3s: see whether it hangs/)
   })
@@ -373,6 +405,57 @@ describe.skipIf(cannotRunRedis())("RedisClient", () => {
       yield* Fiber.interrupt(waiting)
       yield* server.thaw
       yield* back(client)
+    })
+  )
+
+  it.live("no reason repeats what Redis says of arguments", () =>
+    Effect.gen(function* () {
+      const client = yield* at((yield* redisServer).port)
+      const calls: ReadonlyArray<(one: RedisClient.RedisClient["Service"]) => Promise<unknown>> = [
+        (one) => one.call("CONFIG", "SET", "topsecret", "a"),
+        (one) => one.call("ACL", "SETUSER", "x", "topsecret"),
+        (one) => one.eval("error(ARGV[1])", 0, "topsecret"),
+        (one) => one.eval("return redis.error_reply('ERR ' .. ARGV[1])", 0, "topsecret")
+      ]
+      for (const run of calls) {
+        const error = yield* Effect.flip(RedisClient.call(client, run))
+        assert.match(error.message, /^Redis refused: (ERR|an error) in answer to (CONFIG|ACL|EVAL)$/)
+        assert.notInclude(JSON.stringify(error) + String(error.stack), "topsecret")
+      }
+    })
+  )
+
+  it.live("many who watch one client share their listeners, and the outage is told once", () =>
+    Effect.gen(function* () {
+      const server = yield* redisServer
+      const own = yield* Effect.acquireRelease(
+        Effect.sync(() => new Redis({ port: server.port, host: "127.0.0.1", retryStrategy: () => 20 })),
+        (client) => Effect.sync(() => client.disconnect())
+      )
+      const listeners = () => own.listenerCount("error") + own.listenerCount("ready")
+      const before = listeners()
+      const lines: Array<string> = []
+      const logger = Logger.layer([Logger.make(({ message }) => void lines.push(String(message)))])
+      const scopes = yield* Effect.forEach(Array.from({ length: 12 }), () => Scope.make())
+      yield* Effect.forEach(scopes, (scope) => Layer.buildWithScope(RedisClient.layerFrom(own), scope)).pipe(
+        Effect.provide(logger)
+      )
+      assert.strictEqual(listeners(), before + 2)
+      const [first, ...others] = scopes
+      // Who came first has gone: another tells it.
+      if (first !== undefined) yield* Scope.close(first, Exit.void)
+      assert.strictEqual(listeners(), before + 2)
+      yield* server.restart
+      yield* eventually(
+        "it is back",
+        Effect.sync(() => (lines.some((line) => line.includes("is back")) ? true : undefined))
+      )
+      assert.lengthOf(
+        lines.filter((line) => line.includes("is back")),
+        1
+      )
+      yield* Effect.forEach(others, (scope) => Scope.close(scope, Exit.void))
+      assert.strictEqual(listeners(), before)
     })
   )
 

@@ -90,6 +90,7 @@ const countOf = (metric: Metric.Metric.Snapshot | undefined): number =>
 
 const isRenewal = (script: string) => script.includes("PEXPIRE")
 const isRelease = (script: string) => script.includes("DEL")
+const isTake = (script: string) => script.includes("SET")
 
 describe("renewal", () => {
   it.effect("is asked for at a third of the ttl, 15 s unless told", () =>
@@ -166,6 +167,44 @@ describe("renewal", () => {
 })
 
 describe("taking", () => {
+  it.effect("takes text of digits for a fence, and no other text", () =>
+    Effect.gen(function* () {
+      for (const [answer, fence] of [
+        ["7", 7],
+        ["0", undefined],
+        ["", "fails"],
+        ["1e3", "fails"],
+        [null, "fails"],
+        [[7], "fails"]
+      ] as const) {
+        const { client } = fake(() => Promise.resolve(answer))
+        const taken = yield* Effect.scoped(RedisLeases.make(client).take("a")).pipe(
+          Effect.map((lease) => Option.getOrUndefined(lease)?.fence),
+          Effect.orElseSucceed(() => "fails")
+        )
+        assert.strictEqual(taken, fence, JSON.stringify(answer))
+      }
+    })
+  )
+
+  it.effect("gives back what it may get when it is interrupted", () =>
+    Effect.gen(function* () {
+      const { calls, client } = fake((script) =>
+        isRelease(script) ? Promise.resolve(1) : new Promise(() => undefined)
+      )
+      const scope = yield* Scope.make()
+      const taking = yield* Effect.forkChild(Scope.provide(RedisLeases.make(client).take("a"), scope))
+      yield* TestClock.adjust(1)
+      yield* Fiber.interrupt(taking)
+      assert.deepStrictEqual(
+        calls.map(({ script }) => isRelease(script)),
+        [false, true]
+      )
+      yield* Scope.close(scope, Exit.void)
+      assert.lengthOf(calls, 2)
+    })
+  )
+
   it.effect("does not wait for a Redis that does not answer, and gives back what it may get", () =>
     Effect.gen(function* () {
       const { calls, client } = fake(() => new Promise(() => undefined))
@@ -223,6 +262,49 @@ describe("taking", () => {
 })
 
 describe.skipIf(without)("with a real Redis", () => {
+  it.live("is granted, renewed and released with a client that answers numbers as text", () =>
+    Effect.gen(function* () {
+      const server = yield* redisServer
+      const client = yield* Effect.acquireRelease(
+        Effect.sync(() => new Redis(server.url, { stringNumbers: true })),
+        (one) => Effect.sync(() => one.disconnect())
+      )
+      const leases = RedisLeases.make(client, { ttl })
+      const scope = yield* Scope.make()
+      const lease = Option.getOrThrow(yield* Scope.provide(leases.take("a"), scope))
+      assert.isTrue(Number.isSafeInteger(lease.fence))
+      const lost = yield* Effect.forkChild(lease.lost)
+      yield* Effect.sleep("800 millis")
+      assert.isUndefined(lost.pollUnsafe())
+      assert.isFalse(yield* isFree(leases, "a"))
+      yield* Scope.close(scope, Exit.void)
+      assert.isTrue(yield* isFree(leases, "a"))
+      yield* Fiber.interrupt(lost)
+    })
+  )
+
+  it.live("is granted to who asks again because the answer was lost, and to nobody else", () =>
+    Effect.gen(function* () {
+      const server = yield* redisServer
+      const client = yield* connect(server)
+      // What a client does whose connection broke after Redis had run the script.
+      const twice = {
+        eval: (script: string, keys: number, ...args: Array<string | number>) =>
+          client
+            .eval(script, keys, ...args)
+            .then((first) => (isTake(script) ? client.eval(script, keys, ...args) : first))
+      }
+      const leases = RedisLeases.make(twice, { ttl: "5 seconds" })
+      yield* Effect.scoped(
+        Effect.gen(function* () {
+          assert.isTrue(Option.isSome(yield* leases.take("a")))
+          assert.isFalse(yield* isFree(leases, "a"))
+        })
+      )
+      assert.isTrue(yield* isFree(leases, "a"))
+    })
+  )
+
   it.live("keeps its keys under the prefix, and the fence when the lease has expired", () =>
     Effect.gen(function* () {
       const server = yield* redisServer

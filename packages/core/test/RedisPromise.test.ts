@@ -1,5 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import { RateLimiterError } from "effect/persistence/RateLimiter"
 import { Redis } from "ioredis"
 
 import * as Backoff from "../src/Backoff.ts"
@@ -94,6 +96,134 @@ describe.skipIf(cannotRunRedis())("Redis for plain Node", () => {
       assert.strictEqual(yield* Effect.promise(() => redis.ping()), "PONG")
     })
   )
+
+  it.live("after close: rejects with an error that says so, also calls in flight, which are aborted", () =>
+    Effect.gen(function* () {
+      const redis = yield* connect(yield* redisServer)
+      const makers: ReadonlyArray<
+        readonly [name: string, make: () => ReturnType<typeof rateLimit> & { readonly state?: () => Promise<unknown> }]
+      > = [
+        ["rateLimit", () => rateLimit({ redis, limit: 100, window: "1 hour" })],
+        ["sharedCircuitBreaker", () => sharedCircuitBreaker({ redis, shared: { quorum: 1 } })]
+      ]
+      for (const [name, make] of makers) {
+        const policy = make()
+        const flying = yield* Effect.promise(
+          () =>
+            new Promise<{ readonly signal: AbortSignal; readonly call: Promise<unknown> }>((resolve) => {
+              const call: Promise<unknown> = policy.execute((signal) => {
+                setImmediate(() => resolve({ signal, call }))
+                return new Promise(() => undefined)
+              })
+            })
+        )
+        const ended = flying.call.catch((cause: unknown) => cause)
+        // One that never got as far as its first look at Redis.
+        const unused = make()
+        yield* Effect.promise(() => Promise.all([policy.close(), policy.close(), unused.close()]))
+        assert.isTrue(flying.signal.aborted)
+        for (const rejected of [
+          ended,
+          policy.execute(() => assert.fail("called")).catch((cause: unknown) => cause),
+          unused.execute(() => assert.fail("called")).catch((cause: unknown) => cause),
+          policy.state?.().catch((cause: unknown) => cause) ?? ended
+        ]) {
+          const error = yield* Effect.promise(() => rejected)
+          assert.instanceOf(error, Error)
+          assert.match(String(error), new RegExp(`^Error: ${name}: it is closed`))
+        }
+      }
+      assert.strictEqual(yield* Effect.promise(() => redis.ping()), "PONG")
+    })
+  )
+
+  it.live("sharedCircuitBreaker: the first calls do not wait for a frozen Redis", () =>
+    Effect.gen(function* () {
+      const server = yield* redisServer
+      const redis = yield* Effect.acquireRelease(
+        Effect.promise(async () => {
+          const client = new Redis({ port: server.port, host: "127.0.0.1", commandTimeout: 20_000 })
+          client.on("error", () => undefined)
+          await new Promise((resolve) => client.once("ready", resolve))
+          return client
+        }),
+        (client) => Effect.sync(() => client.disconnect())
+      )
+      yield* Effect.acquireRelease(server.freeze, () => server.thaw)
+      const breaker = yield* Effect.acquireRelease(
+        Effect.sync(() => sharedCircuitBreaker({ redis, shared: { quorum: 2 } })),
+        (one) => Effect.promise(() => one.close())
+      )
+      const [took, all] = yield* Effect.timed(outcomes([1, 2, 3].map((n) => breaker.execute(() => n))))
+      assert.deepStrictEqual(all, ["1", "2", "3"])
+      assert.isBelow(Duration.toMillis(took), 10_000)
+    })
+  )
+
+  it.live("sharedCircuitBreaker: closes again with a client that answers numbers as text", () =>
+    Effect.gen(function* () {
+      const server = yield* redisServer
+      const redis = yield* Effect.acquireRelease(
+        Effect.sync(() => new Redis({ port: server.port, host: "127.0.0.1", stringNumbers: true })),
+        (client) => Effect.sync(() => client.disconnect())
+      )
+      const breaker = yield* Effect.acquireRelease(
+        Effect.sync(() =>
+          sharedCircuitBreaker({
+            redis,
+            consecutive: { failures: 1 },
+            open: Backoff.constant("50 millis"),
+            shared: { quorum: 1, refresh: "50 millis" }
+          })
+        ),
+        (one) => Effect.promise(() => one.close())
+      )
+      yield* outcomes([breaker.execute(boom)])
+      yield* eventually(
+        "its trial is granted",
+        Effect.suspend(() => outcomes([breaker.execute(() => "passed")])).pipe(
+          Effect.map(([one]) => (one === "passed" ? true : undefined))
+        )
+      )
+    })
+  )
+
+  it.live("rateLimit: waits as long with a client that answers numbers as text", () =>
+    Effect.gen(function* () {
+      const server = yield* redisServer
+      const redis = yield* Effect.acquireRelease(
+        Effect.sync(() => new Redis({ port: server.port, host: "127.0.0.1", stringNumbers: true })),
+        (client) => Effect.sync(() => client.disconnect())
+      )
+      for (const algorithm of ["fixed-window", "token-bucket"] as const) {
+        const limit = yield* limited(redis, { algorithm, key: algorithm })
+        yield* outcomes([limit.execute(() => "passed")])
+        const error: unknown = yield* Effect.promise(() =>
+          limit.execute(() => "passed").catch((cause: unknown) => cause)
+        )
+        assert.instanceOf(error, RateLimiterError)
+        const { reason } = error
+        assert.isAbove(reason._tag === "RateLimitExceeded" ? Duration.toMinutes(reason.retryAfter) : 0, 50)
+      }
+    })
+  )
+
+  it("is not made without a client", () => {
+    for (const redis of [undefined, null, "redis://:topsecret@a", {}]) {
+      const without = { redis: redis as Redis }
+      for (const f of [
+        () => rateLimit({ ...without, limit: 1, window: 1 }),
+        () => sharedCircuitBreaker({ ...without, shared: { quorum: 1 } })
+      ]) {
+        const error = refusal(f)
+        assert.strictEqual(error.option, "redis")
+        assert.notInclude(error.message, "topsecret")
+      }
+    }
+    for (const f of [rateLimit, sharedCircuitBreaker]) {
+      assert.strictEqual(refusal(() => f(undefined as never)).option, "options")
+    }
+  })
 
   it.live("rateLimit refuses options that cannot work", () =>
     Effect.gen(function* () {

@@ -492,6 +492,8 @@ describe("options that cannot work", () => {
     ["backoff", { backoff: {} as never }],
     ["backoff", { backoff: 100 as never }],
     ["budget", { budget: {} as never }],
+    ["budget", { budget: null as never }],
+    ["budget", { budget: { withdraw: () => true } as never }],
     ["budget", { budget: RetryBudget.make() as never }],
     ["retryAfter", { retryAfter: 5 as never }],
     ["while", { while: true as never }],

@@ -45,6 +45,17 @@ describe("RetryBudget", () => {
     })
   )
 
+  it.effect("ratio: loses nothing to fractions that are not exact in binary", () =>
+    Effect.gen(function* () {
+      for (let percent = 1; percent <= 100; percent++) {
+        const budget = yield* RetryBudget.make({ ratio: percent / 100, floor: 0, window: "1 day" })
+        deposit(budget, 100)
+        assert.strictEqual(budget.inspect().available, percent)
+      }
+      assert.strictEqual((yield* RetryBudget.make({ floor: 0.7, window: "10 seconds" })).inspect().available, 7)
+    })
+  )
+
   it.effect("floor: is allowed without calls", () =>
     Effect.gen(function* () {
       assert.strictEqual(drain(yield* RetryBudget.make({ floor: 3 })), 30)

@@ -1,14 +1,19 @@
 import * as ChildProcess from "node:child_process"
+import { getEventListeners } from "node:events"
 import * as Http from "node:http"
 import * as Net from "node:net"
+import * as V8 from "node:v8"
+import * as Vm from "node:vm"
 
 import { assert, describe, it } from "@effect/vitest"
+import * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Metric from "effect/Metric"
+import * as Schema from "effect/Schema"
 import * as TestClock from "effect/testing/TestClock"
 
 import { bulkhead } from "../src/internal/promise/bulkhead.ts"
@@ -16,6 +21,7 @@ import { composeAll } from "../src/internal/promise/compose.ts"
 import { type PromiseOwn, timeout } from "../src/internal/promise/timeout.ts"
 import * as Outcome from "../src/Outcome.ts"
 import * as Timeout from "../src/Timeout.ts"
+import { busyFor, interruptAll, Interrupted } from "./interruption.ts"
 import { eventually, identityOf, refusal } from "./support.ts"
 
 const start = <A, E>(effect: Effect.Effect<A, E>) => Effect.forkChild(effect, { startImmediately: true })
@@ -84,6 +90,13 @@ const connect = (port: number) =>
 const sleeper = () => ChildProcess.spawn("sleep", ["600"], { stdio: ["ignore", "pipe", "ignore"] })
 
 const deaf = `process.on("SIGTERM", () => {}); console.log("ready"); setInterval(() => {}, 1_000_000)`
+
+const Surrounding = Context.Reference<object>("test/Surrounding", { defaultValue: () => ({}) })
+
+const collectGarbage = () => {
+  V8.setFlagsFromString("--expose-gc")
+  Vm.runInNewContext("gc")()
+}
 
 describe("Timeout", () => {
   it.effect("passes what ends in time: success, failure, defects, interruption", () =>
@@ -524,6 +537,198 @@ describe("Timeout", () => {
     })
   )
 
+  const outer = Timeout.make({ after: "1 hour", name: "outer" }).policy
+
+  it.effect("a long one around many others holds nothing that is gone after they gave up", () =>
+    Effect.gen(function* () {
+      const inner = Timeout.make({ after: "1 second", grace: "1 second" }).policy
+      /** Who looks at what, once the outer call is given up. */
+      const looks: Array<string> = []
+      const one = (name: string, goneAfter: Duration.Input) =>
+        Effect.suspend(() => {
+          let gone = false
+          const release = Effect.andThen(
+            Effect.sleep(goneAfter),
+            Effect.sync(() => (gone = true))
+          )
+          const isGone = Effect.sync(() => {
+            looks.push(name)
+            return gone
+          })
+          return Effect.exit(inner(Effect.andThen(Timeout.own({ description: name, release, isGone }), Effect.never)))
+        })
+      const fiber = yield* start(
+        Effect.flip(
+          outer(
+            Effect.gen(function* () {
+              yield* one("gone at once", 0)
+              yield* one("gone within the grace", "500 millis")
+              yield* one("gone after it", "10 seconds")
+              yield* Effect.sleep("1 minute")
+              yield* one("never gone", "1 day")
+              return yield* Effect.never
+            })
+          )
+        )
+      )
+      for (let seconds = 0; seconds < 100; seconds++) yield* TestClock.adjust("1 second")
+      looks.length = 0
+      yield* TestClock.adjust("1 hour")
+      const error = yield* Fiber.join(fiber)
+      assert.deepStrictEqual(
+        [error.released, error.owned, error.survivors],
+        ["survivors", ["never gone"], ["never gone"]]
+      )
+      assert.deepStrictEqual([...new Set(looks)], ["never gone"])
+    })
+  )
+
+  it.effect("remembers that what it owned is gone, though no longer what it was", () =>
+    Effect.gen(function* () {
+      const inner = Timeout.make({ after: "1 second" }).policy
+      const fiber = yield* start(
+        Effect.flip(
+          outer(
+            Effect.andThen(
+              Effect.exit(inner(Effect.andThen(Timeout.own(thing("early").owned), Effect.never))),
+              Effect.never
+            )
+          )
+        )
+      )
+      yield* TestClock.adjust("1 second")
+      yield* TestClock.adjust("1 hour")
+      const error = yield* Fiber.join(fiber)
+      assert.deepStrictEqual([error.released, error.owned], ["proven", []])
+      assert.include(error.message, "what it owned is gone")
+    })
+  )
+
+  it.effect("nor of calls within those", () =>
+    Effect.gen(function* () {
+      const looks: Array<string> = []
+      const nested = (depth: number, name: string): Effect.Effect<unknown> =>
+        Effect.suspend(() => {
+          let gone = false
+          const owned: Timeout.Owned = {
+            description: name,
+            release: Effect.sync(() => (gone = true)),
+            isGone: Effect.sync(() => (looks.push(name), gone))
+          }
+          const { policy } = Timeout.make({ after: `${4 - depth} seconds`, grace: "1 second" })
+          return Effect.exit(
+            policy(Effect.andThen(Timeout.own(owned), depth === 0 ? Effect.never : nested(depth - 1, `${name} within`)))
+          )
+        })
+      const fiber = yield* start(Effect.flip(outer(Effect.andThen(nested(3, "deep"), Effect.never))))
+      for (let seconds = 0; seconds < 20; seconds++) yield* TestClock.adjust("1 second")
+      assert.deepStrictEqual(
+        ["deep", "deep within", "deep within within"].filter((name) => !looks.includes(name)),
+        []
+      )
+      looks.length = 0
+      yield* TestClock.adjust("1 hour")
+      const error = yield* Fiber.join(fiber)
+      assert.deepStrictEqual([error.released, error.owned, looks], ["proven", [], []])
+    })
+  )
+
+  it.effect("nor anything of the surroundings of those", () =>
+    Effect.gen(function* () {
+      const inner = Timeout.make({ after: "1 second" }).policy
+      const surroundings: Array<WeakRef<object>> = []
+      const one = Effect.suspend(() => {
+        const surrounding = {}
+        surroundings.push(new WeakRef(surrounding))
+        const call = inner(Effect.andThen(Timeout.own(thing("gone").owned), Effect.never))
+        return Effect.provideService(Effect.exit(call), Surrounding, surrounding)
+      })
+      const fiber = yield* start(
+        outer(
+          Effect.andThen(
+            Effect.forEach(Array.from({ length: 20 }), () => one, { discard: true }),
+            Effect.never
+          )
+        )
+      )
+      for (let seconds = 0; seconds < 30; seconds++) yield* TestClock.adjust("1 second")
+      assert.lengthOf(surroundings, 20)
+      yield* Effect.promise(() => new Promise((resume) => setImmediate(resume)))
+      collectGarbage()
+      // The last may still be held by what runs it.
+      assert.isAtMost(surroundings.filter((weak) => weak.deref() !== undefined).length, 2)
+      yield* Fiber.interrupt(fiber)
+    })
+  )
+
+  it.effect("a long one holds nothing that was registered late and is gone", () =>
+    Effect.gen(function* () {
+      const inner = Timeout.make({ after: "1 second" }).policy
+      const own = yield* Deferred.make<(owned: Timeout.Owned) => void>()
+      const late = thing("late")
+      const fiber = yield* start(
+        Effect.flip(
+          outer(
+            Effect.andThen(
+              Effect.exit(
+                inner(
+                  Effect.andThen(
+                    Effect.flatMap(Timeout.owner, (register) => Deferred.succeed(own, register)),
+                    Effect.never
+                  )
+                )
+              ),
+              Effect.never
+            )
+          )
+        )
+      )
+      yield* TestClock.adjust("1 second")
+      const register = yield* Deferred.await(own)
+      register(late.owned)
+      yield* TestClock.adjust("1 second")
+      assert.deepStrictEqual(late.log, ["released"])
+      yield* TestClock.adjust("1 hour")
+      const error = yield* Fiber.join(fiber)
+      assert.deepStrictEqual([error.released, error.owned], ["unknown", []])
+    })
+  )
+
+  it.effect.prop(
+    "leaves nothing behind, at whatever operation calls are interrupted",
+    [Schema.Array(Interrupted).check(Schema.isMaxLength(12))],
+    ([calls]) =>
+      Effect.gen(function* () {
+        const { policy } = Timeout.make({ after: "1 hour" })
+        let running = 0
+        const owned = new Map<string, boolean>()
+        yield* interruptAll(calls, (ends, index) => {
+          const description = `${index}`
+          const release = Effect.sync(() => owned.set(description, false))
+          const isGone = Effect.sync(() => owned.get(description) === false)
+          return policy(
+            Effect.acquireUseRelease(
+              Effect.andThen(
+                Timeout.own({ description, release, isGone }),
+                Effect.sync(() => {
+                  owned.set(description, true)
+                  running++
+                })
+              ),
+              () => (ends ? busyFor(5, release) : Effect.never),
+              () => Effect.sync(() => running--)
+            )
+          )
+        })
+        assert.strictEqual(running, 0)
+        assert.deepStrictEqual(
+          [...owned].filter(([, there]) => there),
+          []
+        )
+      }),
+    { arbitrary: { runs: 300, size: 12 } }
+  )
+
   it.effect("who interrupts the caller interrupts the call, and what it owns is released", () =>
     Effect.gen(function* () {
       const { log, owned } = thing("socket")
@@ -674,5 +879,32 @@ describe("Timeout", () => {
       assert.strictEqual(await result, "enough")
       assert.isTrue(released)
     })
+
+    for (const [when, ms] of [
+      ["before it expires", 5],
+      ["during the grace", 40]
+    ] as const) {
+      it(`an abort ${when} rejects at once with its reason; the release goes on`, async () => {
+        const abort = new AbortController()
+        const reason = new Error("left")
+        const { promise: releasing, resolve } = Promise.withResolvers<void>()
+        let isOver = false
+        const result = timeout({ after: 20, grace: "1 minute" })
+          .execute(
+            (_, own) => {
+              own.resource({ description: "slow", release: () => resolve(), isGone: () => isOver })
+              return new Promise<never>(() => {})
+            },
+            { signal: abort.signal }
+          )
+          .catch((error: unknown) => error)
+        setTimeout(() => abort.abort(reason), ms)
+        // Not before the resource is gone would be never.
+        assert.strictEqual(await result, reason)
+        await releasing
+        isOver = true
+        assert.lengthOf(getEventListeners(abort.signal, "abort"), 0)
+      })
+    }
   })
 })

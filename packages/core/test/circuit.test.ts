@@ -159,6 +159,7 @@ const make = (settings: Machine.Settings) => {
   const moves: Array<string> = []
   const host: Machine.Host = {
     random: () => 0,
+    released: () => undefined,
     changed: (circuit, from, why) => moves.push(`${from} > ${circuit.phase}: ${why}`)
   }
   return { circuit: new Machine.Circuit("it", settings, host, 0), moves }

@@ -13,7 +13,7 @@ type Votes = CircuitVotes["Service"]
 /** Who votes for what, in an order that means nothing. */
 const nodesIn = (votes: Votes) =>
   Effect.map(votes.tally, (tally) =>
-    Object.fromEntries([...tally].map(([key, { nodes }]) => [key, nodes.toSorted()] as const))
+    Object.fromEntries([...tally].map(([key, cast]) => [key, [...cast.keys()].toSorted()] as const))
   )
 
 const becomes = (votes: Votes, wanted: object) =>
@@ -46,13 +46,13 @@ export const circuitVotesContract = (
       })
     )
 
-    it.live("a vote expires, and what remains is that of the last", () =>
+    it.live("each vote expires by itself, and says what remains of it", () =>
       Effect.gen(function* () {
         const [one, other] = yield* pair
         yield* one.vote("a", "long", Duration.minutes(10))
         yield* one.vote("a", "short", Duration.millis(30))
         yield* one.vote("b", "short", Duration.millis(30))
-        const remaining = Duration.toMillis((yield* other.tally).get("a")?.remaining ?? Duration.zero)
+        const remaining = Duration.toMillis((yield* other.tally).get("a")?.get("long") ?? Duration.zero)
         assert.isAtMost(remaining, 600_000)
         assert.isAbove(remaining, 500_000)
         yield* becomes(other, { a: ["long"] })
@@ -106,6 +106,21 @@ export const circuitVotesContract = (
         assert.isTrue(yield* other.claimTrial("a", "n2", minute))
         yield* other.withdraw("a", "n2")
         assert.isTrue(yield* one.claimTrial("a", "n1", minute))
+      })
+    )
+
+    it.live("a released trial is anybody's at once; votes stay, and the trial of another is not released", () =>
+      Effect.gen(function* () {
+        const [one, other] = yield* pair
+        const minute = Duration.minutes(1)
+        yield* one.vote("a", "n1", minute)
+        yield* one.claimTrial("a", "n1", minute)
+        yield* other.releaseTrial("a", "n2")
+        yield* other.releaseTrial("nothing", "n2")
+        assert.isFalse(yield* other.claimTrial("a", "n2", minute))
+        yield* one.releaseTrial("a", "n1")
+        assert.isTrue(yield* other.claimTrial("a", "n2", minute))
+        assert.deepStrictEqual(yield* nodesIn(other), { a: ["n1"] })
       })
     )
 

@@ -1,4 +1,5 @@
 import { assert, it } from "@effect/vitest"
+import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -9,6 +10,7 @@ import * as Option from "effect/Option"
 import * as Scope from "effect/Scope"
 
 import type { Leases } from "../src/Lease.ts"
+import { OptionError } from "../src/Options.ts"
 
 /** Takers of the same leases that share as little as the adapter allows, as two processes do. */
 export class Takers extends Context.Service<
@@ -22,6 +24,29 @@ export const isFree = (leases: Leases["Service"], resource: string) =>
 /** What every adapter promises. */
 export const leaseContract = (adapter: string, takers: Layer.Layer<Takers>): void => {
   it.layer(takers, { excludeTestServices: true, timeout: "60 seconds" })(`a lease of ${adapter}`, (test) => {
+    test.effect("leaves nothing in the scope of who did not get it", () =>
+      Effect.gen(function* () {
+        const { one, other } = yield* Takers
+        assert.isTrue(Option.isSome(yield* one.take("loser")))
+        const scope = yield* Scope.make()
+        for (let n = 0; n < 3; n += 1) yield* Scope.provide(other.take("loser"), scope)
+        assert.strictEqual(scope.state._tag === "Open" ? (scope.state.finalizers?.size ?? 1) : 0, 0)
+        yield* Scope.close(scope, Exit.void)
+      })
+    )
+
+    test.effect("has a name that is text", () =>
+      Effect.gen(function* () {
+        const { one } = yield* Takers
+        for (const name of [undefined, null, 7, {}]) {
+          const exit = yield* Effect.exit(one.take(name as string))
+          const error = Exit.isFailure(exit) ? Cause.squash(exit.cause) : undefined
+          assert.instanceOf(error, OptionError)
+          assert.deepInclude(error, { module: "Leases", option: "resource" })
+        }
+      })
+    )
+
     test.effect("goes to the first; others get none, and do not wait", () =>
       Effect.gen(function* () {
         const { one, other } = yield* Takers

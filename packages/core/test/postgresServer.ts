@@ -1,7 +1,5 @@
 import * as ChildProcess from "node:child_process"
-import * as Crypto from "node:crypto"
 import * as Fs from "node:fs"
-import * as Net from "node:net"
 import * as Os from "node:os"
 import * as Path from "node:path"
 
@@ -12,7 +10,7 @@ import * as Redacted from "effect/Redacted"
 import type * as Scope from "effect/Scope"
 
 import { find, skipWithout } from "../../testing/src/Binary.ts"
-import { eventually, isRoot, skip } from "./support.ts"
+import { eventually, freePort, isRoot, skip } from "./support.ts"
 
 /** A Postgres of the test's own: a free port, a folder of its own, nothing forced to the disk. */
 export interface PostgresServer {
@@ -46,15 +44,7 @@ export const cannotRunPostgres = (): boolean => {
 }
 
 /** Below the ports that the system gives to clients. */
-const freePort: Effect.Effect<number> = Effect.callback<number | undefined>((resume) => {
-  const port = Crypto.randomInt(15_000, 32_000)
-  const server = Net.createServer()
-  server.once("error", () => resume(Effect.succeed(undefined)))
-  server.listen(port, "127.0.0.1", () => server.close(() => resume(Effect.succeed(port))))
-}).pipe(
-  Effect.repeat({ until: (port) => port !== undefined }),
-  Effect.flatMap((port) => (port === undefined ? Effect.die(new Error("no port is free")) : Effect.succeed(port)))
-)
+const ownPort = freePort(15_000, 32_000)
 
 const program = (name: string): string => find(name) ?? name
 
@@ -97,7 +87,7 @@ export const postgresServer: Effect.Effect<PostgresServer, never, Scope.Scope> =
     { ...options, encoding: "utf8" }
   )
   if (made.status !== 0) return yield* Effect.die(new Error(`initdb: ${made.error?.message ?? made.stderr}`))
-  const port = yield* freePort
+  const port = yield* ownPort
   const settings = { fsync: "off", max_connections: "50", shared_buffers: "16MB", unix_socket_directories: folder }
   const running = yield* Effect.acquireRelease(
     Effect.sync(() => {

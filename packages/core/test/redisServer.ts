@@ -1,11 +1,10 @@
 import * as ChildProcess from "node:child_process"
-import * as Crypto from "node:crypto"
 import * as Net from "node:net"
 
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 
-import { eventually, skip, temporaryFolder } from "./support.ts"
+import { eventually, freePort, skip, temporaryFolder } from "./support.ts"
 
 /** A redis-server of the test's own: a free port, a folder of its own, nothing kept on disk. */
 export interface RedisServer {
@@ -33,15 +32,7 @@ export const cannotRunRedis = (): boolean => {
  * Below the ports that the system gives to clients, as a client that tries a dead port there can connect to itself; so is
  * the port of a cluster's own, which is higher by 10,000.
  */
-const freePort: Effect.Effect<number> = Effect.callback<number | undefined>((resume) => {
-  const port = Crypto.randomInt(11_000, 22_000)
-  const server = Net.createServer()
-  server.once("error", () => resume(Effect.succeed(undefined)))
-  server.listen(port, "127.0.0.1", () => server.close(() => resume(Effect.succeed(port))))
-}).pipe(
-  Effect.repeat({ until: (port) => port !== undefined }),
-  Effect.flatMap((port) => (port === undefined ? Effect.die(new Error("no port is free")) : Effect.succeed(port)))
-)
+const ownPort = freePort(11_000, 22_000)
 
 /** Whether it answers PING; its socket is gone by then. */
 const answers = (port: number): Effect.Effect<true | undefined> =>
@@ -93,7 +84,7 @@ export const redisServerWith = Effect.fnUntraced(function* (
   const folder = yield* temporaryFolder
   // Somebody else may have been quicker to take the port.
   let { port, running } = yield* Effect.gen(function* () {
-    const free = yield* freePort
+    const free = yield* ownPort
     return { port: free, running: yield* start(free, folder, args) }
   }).pipe(Effect.retry({ times: 4 }), Effect.orDie)
   yield* Effect.addFinalizer(() => Effect.suspend(() => end(running)))

@@ -47,6 +47,8 @@ export interface Host {
   /** From 0 up to but not including 1. */
   readonly random: () => number
   readonly changed: (circuit: Circuit, from: Phase, why: Why, now: number) => void
+  /** A trial gave its slot back and said nothing. */
+  readonly released: (circuit: Circuit) => void
 }
 
 /** The call is not to be made. */
@@ -206,7 +208,7 @@ export class Circuit {
 
   /** The call said nothing. A trial gives its slot back. */
   release(ticket: number): void {
-    this.trials = this.trials.filter((trial) => trial.ticket !== ticket)
+    if (this.take(ticket) !== undefined) this.host.released(this)
   }
 
   isolate(now: number): void {
@@ -283,11 +285,15 @@ export class Circuit {
     return ticket
   }
 
-  private tried(ticket: number, good: boolean, now: number, atLeast: number): void {
+  private take(ticket: number): Trial | undefined {
     const trial = this.trials.find((one) => one.ticket === ticket)
-    if (trial === undefined) return
-    this.release(ticket)
-    if (now >= trial.until) return
+    if (trial !== undefined) this.trials = this.trials.filter((one) => one !== trial)
+    return trial
+  }
+
+  private tried(ticket: number, good: boolean, now: number, atLeast: number): void {
+    const trial = this.take(ticket)
+    if (trial === undefined || now >= trial.until) return
     this.last = now
     const { calls, successes } = this.settings.trials
     if (good) {

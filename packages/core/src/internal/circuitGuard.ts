@@ -68,6 +68,8 @@ export const make = <X>(circuits: Circuits<X>, claim: Claim | undefined, key: st
         const on = circuit
         const began = now()
         const ticket = on.admit(began)
+        // It moved while the others were asked: what they granted is no trial.
+        if (claim !== undefined && (ticket === refused || ticket === on.generation)) circuits.released(on)
         if (ticket === refused) return refuse()
         return Effect.onExitPrimitive(restore(self), (exit) => {
           if (Exit.isSuccess(exit)) succeeded(on, ticket, exit.value, isSlow(began))
@@ -79,7 +81,7 @@ export const make = <X>(circuits: Circuits<X>, claim: Claim | undefined, key: st
       Effect.uninterruptibleMask((restore) =>
         claim === undefined
           ? attempt(restore)
-          : Effect.flatMap(restore(claim(circuit)), (granted) => (granted ? attempt(restore) : refuse()))
+          : Effect.flatMap(claim(circuit, restore), (granted) => (granted ? attempt(restore) : refuse()))
       )
     const decide = (): Effect.Effect<A, E | X, R> => {
       if (circuit.phase === "Forgotten") {

@@ -122,69 +122,91 @@ const share = (
   window: millis(`${prefix}.window`, window, "10 millis")
 })
 
-const resolveConsecutive = (consecutive: NonNullable<Options["consecutive"]>): Machine.Settings["consecutive"] => {
-  checks.known(consecutive, ["failures", "within"], "consecutive.")
-  return {
-    failures: checks.integer("consecutive.failures", consecutive.failures ?? 5, 1, 1000),
-    within: millis("consecutive.within", consecutive.within ?? "1 minute")
-  }
+/** Checks nested options, if they are there. */
+const nested = <A extends object, B>(
+  name: string,
+  keys: ReadonlyArray<string>,
+  given: A | undefined,
+  resolve: (given: A) => B
+): B | undefined => {
+  if (given === undefined) return undefined
+  checks.known(given, keys, `${name}.`)
+  return resolve(given)
 }
 
-const resolveRate = (rate: NonNullable<Options["rate"]>): Machine.Settings["rate"] => {
-  checks.known(rate, ["threshold", "minimumCalls", "window"], "rate.")
-  return share("rate", portion("rate.threshold", rate.threshold ?? 0.5), rate)
-}
+const resolveConsecutive = ({
+  failures = 5,
+  within = "1 minute"
+}: NonNullable<Options["consecutive"]>): Machine.Settings["consecutive"] => ({
+  failures: checks.integer("consecutive.failures", failures, 1, 1000),
+  within: millis("consecutive.within", within)
+})
 
-const resolveSlow = ({ after, rate, ...rest }: NonNullable<Options["slow"]>): Machine.Settings["slow"] => {
-  checks.known(rest, ["minimumCalls", "window"], "slow.")
-  return { ...share("slow", portion("slow.rate", rate ?? 0.5), rest), after: millis("slow.after", after) }
-}
+const resolveRate = ({ threshold = 0.5, ...rest }: NonNullable<Options["rate"]>): Machine.Settings["rate"] =>
+  share("rate", portion("rate.threshold", threshold), rest)
+
+const resolveSlow = ({ after, rate = 0.5, ...rest }: NonNullable<Options["slow"]>): Machine.Settings["slow"] => ({
+  ...share("slow", portion("slow.rate", rate), rest),
+  after: millis("slow.after", after)
+})
 
 const resolveTrials = (trials: NonNullable<Options["trials"]>): Machine.Settings["trials"] => {
   checks.known(trials, ["calls", "successes", "lease"], "trials.")
-  const calls = checks.integer("trials.calls", trials.calls ?? 1, 1, 1000)
+  const calls = checks.integer("trials.calls", trials.calls === undefined ? 1 : trials.calls, 1, 1000)
+  const { lease = "30 seconds", successes = calls } = trials
   return {
     calls,
-    successes: checks.integer("trials.successes", trials.successes ?? calls, 1, calls),
-    lease: millis("trials.lease", trials.lease ?? "30 seconds")
+    successes: checks.integer("trials.successes", successes, 1, calls),
+    lease: millis("trials.lease", lease)
   }
 }
 
-const resolveRamp = (ramp: NonNullable<Options["ramp"]>): Machine.Settings["ramp"] => {
-  checks.known(ramp, ["duration", "from"], "ramp.")
-  return { duration: millis("ramp.duration", ramp.duration), from: portion("ramp.from", ramp.from ?? 0.1) }
-}
+const resolveRamp = ({ duration, from = 0.1 }: NonNullable<Options["ramp"]>): Machine.Settings["ramp"] => ({
+  duration: millis("ramp.duration", duration),
+  from: portion("ramp.from", from)
+})
 
-const known = "name consecutive rate slow open resetAfter retryAfter maxRetryAfter trials ramp classify idle".split(" ")
+export const known =
+  "name consecutive rate slow open resetAfter retryAfter maxRetryAfter trials ramp classify idle".split(" ")
 
 const defaultOpen = Backoff.exponential({ initial: "5 seconds", max: "2 minutes", jitter: "equal" })
 
 const callable = <F>(option: string, value: F): F =>
   typeof value === "function" ? value : checks.fail(option, value, "a function")
 
-/** The checked options. */
-export const resolve = (options: Options): Resolved => {
-  checks.known(options, known)
-  const alone = options.consecutive === undefined && options.slow === undefined
-  const rate = options.rate ?? (alone ? {} : undefined)
-  const open = options.open ?? defaultOpen
-  callable("open", open.delay)
+const isBackoff = (value: unknown): value is Backoff.Backoff =>
+  typeof value === "object" && value !== null && "delay" in value && typeof value.delay === "function"
+
+/** The checked options; `beside` are those of another, which are checked elsewhere. */
+export const resolve = (options: Options, beside: ReadonlyArray<string> = []): Resolved => {
+  checks.known(options, [...known, ...beside])
+  const {
+    classify = Outcome.byResult,
+    consecutive,
+    idle = "10 minutes",
+    name = "default",
+    open = defaultOpen
+  } = options
+  const { maxRetryAfter = "5 minutes", ramp, resetAfter = "5 minutes", slow, trials = {} } = options
+  const { rate = consecutive === undefined && slow === undefined ? {} : undefined } = options
+  const { retryAfter = Outcome.retryAfter } = options
+  if (!isBackoff(open)) return checks.fail("open", open, "a Backoff, such as Backoff.exponential()")
   const settings: Machine.Settings = {
-    consecutive: options.consecutive && resolveConsecutive(options.consecutive),
-    rate: rate && resolveRate(rate),
-    slow: options.slow && resolveSlow(options.slow),
+    consecutive: nested("consecutive", ["failures", "within"], consecutive, resolveConsecutive),
+    rate: nested("rate", ["threshold", "minimumCalls", "window"], rate, resolveRate),
+    slow: nested("slow", ["after", "rate", "minimumCalls", "window"], slow, resolveSlow),
     open,
-    maxRetryAfter: millis("maxRetryAfter", options.maxRetryAfter ?? "5 minutes", 0),
-    resetAfter: millis("resetAfter", options.resetAfter ?? "5 minutes", 0),
-    trials: resolveTrials(options.trials ?? {}),
-    ramp: options.ramp && resolveRamp(options.ramp)
+    maxRetryAfter: millis("maxRetryAfter", maxRetryAfter, 0),
+    resetAfter: millis("resetAfter", resetAfter, 0),
+    trials: resolveTrials(trials),
+    ramp: nested("ramp", ["duration", "from"], ramp, resolveRamp)
   }
-  const retryAfter = callable("retryAfter", options.retryAfter ?? Outcome.retryAfter)
+  callable("retryAfter", retryAfter)
   return {
-    name: checks.nonEmptyString("name", options.name ?? "default"),
+    name: checks.nonEmptyString("name", name),
     settings,
     keep: Math.max(
-      millis("idle", options.idle ?? "10 minutes"),
+      millis("idle", idle),
       settings.resetAfter,
       settings.consecutive?.within ?? 0,
       settings.rate?.window ?? 0,
@@ -192,7 +214,7 @@ export const resolve = (options: Options): Resolved => {
       settings.trials.lease,
       settings.ramp?.duration ?? 0
     ),
-    classify: callable("classify", options.classify ?? Outcome.byResult),
+    classify: callable("classify", classify),
     retryAfter: (failure) => {
       const input = retryAfter(failure)
       const duration = input === undefined ? Option.none() : Duration.fromInput(input)
@@ -203,10 +225,11 @@ export const resolve = (options: Options): Resolved => {
 
 export const resolveSharing = (sharing: Sharing): Shared.Settings => {
   checks.known(sharing, ["quorum", "refresh", "whenAway", "node"], "shared.")
+  const { node, quorum, refresh = "1 second", whenAway = "closed" } = sharing
   return {
-    quorum: checks.integer("shared.quorum", sharing.quorum, 1),
-    refresh: checks.duration("shared.refresh", sharing.refresh ?? "1 second", "1 millis"),
-    whenAway: checks.oneOf("shared.whenAway", sharing.whenAway ?? "closed", ["closed", "open"]),
-    node: sharing.node === undefined ? undefined : checks.nonEmptyString("shared.node", sharing.node)
+    quorum: checks.integer("shared.quorum", quorum, 1),
+    refresh: checks.duration("shared.refresh", refresh, "1 millis"),
+    whenAway: checks.oneOf("shared.whenAway", whenAway, ["closed", "open"]),
+    node: node === undefined ? undefined : checks.nonEmptyString("shared.node", node)
   }
 }

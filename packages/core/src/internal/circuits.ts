@@ -66,6 +66,8 @@ const stateGauge = Metric.gauge("nexobot_circuit_breaker_circuits", { descriptio
 export class Circuits<E> {
   /** Whether every call is refused, because the votes of the others cannot be had. */
   barred = false
+  /** Told when a trial said nothing. */
+  released: (circuit: Circuit) => void = () => undefined
   readonly now: () => number
   readonly resolved: Resolved
   private readonly byKey = new Map<string, KeyedCircuit<E>>()
@@ -96,6 +98,7 @@ export class Circuits<E> {
     this.count = outside.refusals
     this.host = {
       random: outside.random,
+      released: (circuit) => this.released(circuit),
       changed: (circuit, phase, why) => {
         const from = stateOf(phase)
         const to = stateOf(circuit.phase)

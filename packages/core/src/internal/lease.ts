@@ -36,9 +36,6 @@ export const unavailable = (resource: string, cause: unknown): LeaseError =>
     reason: new Unavailable({ why: cause instanceof Error ? cause.message : String(cause) })
   })
 
-/** A name that holds no separator of ours, nor of a file system. */
-export const escape = (resource: string): string => encodeURIComponent(resource.toWellFormed())
-
 /**
  * `None` after so many milliseconds, sharp: unlike `Effect.timeoutOption` it does not wait for what it interrupts, such
  * as a query whose cancelling a frozen server does not answer for seconds.

@@ -17,6 +17,8 @@ export interface Owned {
 
 interface Entry {
   readonly owned: Owned
+  /** Where it was registered. */
+  readonly ledger: Ledger
   /** By the last look; what could not be looked at is unknown. */
   state: "unknown" | "there" | "gone"
   releasing: Fiber.Fiber<void> | undefined
@@ -31,6 +33,10 @@ export class Ledger {
   #entries: Set<Entry> | undefined
   #inner: Set<Ledger> | undefined
   #phase: "open" | "ended" | "givenUp" = "open"
+  /** Forgets nothing, here and in the calls within: the result is about to name it. */
+  #settling = false
+  /** Whether something was registered here or within, and forgotten because it is proven gone. */
+  forgotten = false
   /** Whether something was registered after the ledger was looked through: nobody verifies that. */
   late = false
 
@@ -41,13 +47,13 @@ export class Ledger {
 
   readonly own = (owned: Owned): void => {
     if (this.#phase === "ended") return
-    const entry: Entry = { owned, state: "unknown", releasing: undefined }
+    const entry: Entry = { owned, ledger: this, state: "unknown", releasing: undefined }
     this.#entries ??= new Set()
     this.#entries.add(entry)
     this.#join()
     if (this.#phase === "givenUp") {
       this.#comesLate()
-      Effect.runForkWith(this.#context)(startRelease(entry))
+      Effect.runForkWith(this.#context)(Effect.andThen(startRelease(entry), lookAgain(entry)))
     }
   }
 
@@ -73,7 +79,10 @@ export class Ledger {
   /** The call is over, and what it leaves behind is its own business. */
   end(): void {
     this.#phase = "ended"
-    if (this.#outer !== undefined) this.#outer.#inner?.delete(this)
+    const outer = this.#outer
+    if (outer === undefined) return
+    outer.#inner?.delete(this)
+    outer.#leave()
   }
 
   /**
@@ -83,6 +92,49 @@ export class Ledger {
   giveUp(): ReadonlyArray<Entry> {
     this.#phase = "givenUp"
     return [...this.#all()]
+  }
+
+  /** What `settled` ends. */
+  settling(): void {
+    this.#settling = true
+  }
+
+  /**
+   * Forgets what is gone, for the sake of calls around this one that last long. What is not stays until its release is
+   * over: those calls have to name it.
+   */
+  settled(entries: ReadonlyArray<Entry>): void {
+    this.#settling = false
+    for (const entry of entries) {
+      if (entry.state === "gone") entry.ledger.forget(entry)
+      else if (this.#outer !== undefined) Effect.runForkWith(this.#context)(lookAgain(entry))
+    }
+    this.#leave()
+  }
+
+  /** What is proven gone needs no release, and no look any more. */
+  forget(entry: Entry): void {
+    if (this.#isSettling() || this.#entries?.delete(entry) !== true) return
+    this.#remember()
+    this.#leave()
+  }
+
+  #isSettling(): boolean {
+    return this.#settling || (this.#outer !== undefined && this.#outer.#isSettling())
+  }
+
+  #remember(): void {
+    this.forgotten = true
+    if (this.#outer !== undefined) this.#outer.#remember()
+  }
+
+  /** A call that was given up, and of which nothing is left to forget. */
+  #leave(): void {
+    const outer = this.#outer
+    if (outer === undefined || this.#phase !== "givenUp") return
+    if ((this.#entries?.size ?? 0) > 0 || (this.#inner?.size ?? 0) > 0) return
+    outer.#inner?.delete(this)
+    outer.#leave()
   }
 }
 
@@ -117,6 +169,14 @@ const look = (entry: Entry): Effect.Effect<boolean> =>
 
 const poll = Schedule.spaced("10 millis")
 
+/** When nobody waits any more: forgets it if it is gone after its release. */
+const lookAgain = Effect.fnUntraced(function* (entry: Entry) {
+  if (entry.releasing !== undefined) yield* Fiber.await(entry.releasing)
+  // What was ended takes a moment to be gone, such as the pipes of a child.
+  yield* Effect.repeat(look(entry), { schedule: poll, until: (gone) => gone, times: 10 })
+  if (entry.state === "gone") entry.ledger.forget(entry)
+})
+
 /** Releases what is still there, and ends when it is gone; with luck without a timer. */
 const attend = Effect.fnUntraced(function* (entry: Entry) {
   if (yield* look(entry)) return
@@ -142,6 +202,7 @@ export const settle = Effect.fnUntraced(function* (
   grace: Duration.Duration
 ): Effect.fn.Return<Settlement> {
   let entries: ReadonlyArray<Entry> = []
+  ledger.settling()
   call.interruptUnsafe()
   const work = Effect.gen(function* () {
     if (call.pollUnsafe() === undefined) {
@@ -160,11 +221,13 @@ export const settle = Effect.fnUntraced(function* (
   const isProven =
     call.pollUnsafe() !== undefined &&
     !ledger.late &&
-    entries.length > 0 &&
+    (entries.length > 0 || ledger.forgotten) &&
     entries.every((entry) => entry.state === "gone")
+  const owned = entries.map(({ owned: { description } }) => description)
+  ledger.settled(entries)
   return {
     released: survivors.length > 0 ? "survivors" : isProven ? "proven" : "unknown",
-    owned: entries.map(({ owned }) => owned.description),
+    owned,
     survivors
   }
 })

@@ -2,7 +2,18 @@
 import * as Effect from "effect/Effect"
 import type { Cluster, Redis } from "ioredis"
 
+import type { Checks } from "../Options.ts"
+
 type Client = Redis | Cluster
+
+/** What a caller without types gave for a client. */
+export const checkClient = <C extends object>(checks: Checks, client: C, method: keyof C & string): C => {
+  const given: unknown = client
+  return typeof given === "object" && given !== null && typeof Reflect.get(given, method) === "function"
+    ? client
+    : // A URL in its place may have a password.
+      checks.fail("redis", typeof given === "string" ? "…" : given, "a client of ioredis")
+}
 
 export const isCluster = (client: Client): client is Cluster => client.isCluster
 

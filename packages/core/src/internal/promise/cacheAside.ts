@@ -15,8 +15,8 @@ import { fromCall, run } from "./policy.ts"
  * @since 0.1.0
  */
 export interface PromiseCache<in Key, in out Value> {
-  /** `undefined` when there is no copy, and when what is there cannot be read. */
-  readonly get: (key: Key, signal: AbortSignal) => PromiseLike<Copy<Value> | undefined>
+  /** `undefined` or `null` when there is no copy, and when what is there cannot be read. */
+  readonly get: (key: Key, signal: AbortSignal) => PromiseLike<Copy<Value> | null | undefined>
   readonly set: (key: Key, value: Value, lifetime: Lifetime, signal: AbortSignal) => PromiseLike<unknown>
   readonly remove: (key: Key, signal: AbortSignal) => PromiseLike<unknown>
 }
@@ -64,7 +64,11 @@ export interface PromiseCacheAsideOptions<in out Key, in out Value> {
 }
 
 const portOf = <Key, Value>(cache: PromiseCache<Key, Value>): CachePort<Key, Value, unknown> => ({
-  get: (key) => fromCall((signal) => cache.get(key, signal)),
+  get: (key) =>
+    Effect.map(
+      fromCall((signal) => cache.get(key, signal)),
+      (copy) => copy ?? undefined
+    ),
   set: (key, value, lifetime) => Effect.asVoid(fromCall((signal) => cache.set(key, value, lifetime, signal))),
   remove: (key) => Effect.asVoid(fromCall((signal) => cache.remove(key, signal)))
 })
@@ -78,8 +82,8 @@ const portOf = <Key, Value>(cache: PromiseCache<Key, Value>): CachePort<Key, Val
 export const cacheAside = <Key, Value>(
   options: PromiseCacheAsideOptions<Key, Value>
 ): PromiseCacheAside<Key, Value> => {
-  const { cache, source, ...rest } = options
   CacheAside.check(options)
+  const { cache, source, ...rest } = options
   const aside = Effect.runSync(
     CacheAside.make<Key, Value, unknown>({
       ...rest,
@@ -88,8 +92,8 @@ export const cacheAside = <Key, Value>(
     })
   )
   return {
-    get: (key, { signal } = {}) => run(aside.get(key), signal),
-    answer: (key, { signal } = {}) => run(aside.answer(key), signal),
+    get: (key, given) => run(aside.get(key), given?.signal),
+    answer: (key, given) => run(aside.answer(key), given?.signal),
     invalidate: (key) => Effect.runPromise(aside.invalidate(key)),
     ...fromTracker(aside),
     stats: () => Effect.runSync(aside.stats)

@@ -3,7 +3,7 @@ import * as Result from "effect/Result"
 
 import * as CircuitBreaker from "../../CircuitBreaker.ts"
 import * as Outcome from "../../Outcome.ts"
-import { refused } from "../circuit.ts"
+import { type Circuit, refused } from "../circuit.ts"
 import * as Guard from "../circuitGuard.ts"
 import { resolve } from "../circuitOptions.ts"
 import * as Circuits from "../circuits.ts"
@@ -36,12 +36,75 @@ export interface PromiseCircuitBreaker extends PromisePolicy {
   readonly isolate: (key?: string) => void
   /** Closes the circuit at once, without a trial and a ramp, and forgets what happened. */
   readonly reset: (key?: string) => void
-  /** Calls the listener soon after every transition, until the function that is returned here is called. */
+  /**
+   * Calls the listener soon after every transition, until the function that is returned here is called. What it throws is
+   * logged as a warning, and changes nothing.
+   */
   readonly onTransition: (listener: (transition: CircuitBreaker.Transition) => void) => () => void
 }
 
-/** For calls that take no signal. One that is handed out would gather the listeners of all calls. */
-const unused = new AbortController().signal
+/** Signals that never abort are alike, and making one costs half a call; but one for all would gather all listeners. */
+const callsPerSignal = 8
+let unused = new AbortController().signal
+let timesGiven = 0
+const neverAborted = (): AbortSignal => {
+  if (timesGiven === callsPerSignal) {
+    timesGiven = 0
+    unused = new AbortController().signal
+  }
+  timesGiven++
+  return unused
+}
+
+/** Queues a microtask for less than `queueMicrotask` does. */
+const soon = Promise.resolve()
+
+/** A call that its caller may give up. */
+class Waiting {
+  private ended = false
+  private listening = false
+  private readonly signal: AbortSignal
+  private readonly circuit: Circuit
+  private readonly ticket: number
+  private readonly reject: (reason: unknown) => void
+  constructor(signal: AbortSignal, circuit: Circuit, ticket: number, reject: (reason: unknown) => void) {
+    this.signal = signal
+    this.circuit = circuit
+    this.ticket = ticket
+    this.reject = reject
+  }
+  /** To be called a microtask later: listening costs more than all else, and is for nothing if the answer was there. */
+  listen(): void {
+    if (this.ended) return
+    if (this.signal.aborted) return this.handleEvent()
+    this.listening = true
+    this.signal.addEventListener("abort", this, { once: true })
+  }
+  /** The signal aborted. */
+  handleEvent(): void {
+    if (this.ended) return
+    this.ended = true
+    this.circuit.release(this.ticket)
+    this.reject(this.signal.reason)
+  }
+  /** The call ended; whether that is what its caller is to know. */
+  end(): boolean {
+    if (this.signal.aborted) this.handleEvent()
+    if (this.ended) return false
+    this.ended = true
+    if (this.listening) this.signal.removeEventListener("abort", this)
+    return true
+  }
+}
+
+/** Not part of the turn of who moved the circuit. */
+const tell = (listener: (transition: CircuitBreaker.Transition) => void, change: Circuits.Change): void =>
+  queueMicrotask(() => {
+    const told = Effect.sync(() => listener(CircuitBreaker.transitionOf(change)))
+    Effect.runFork(
+      Effect.catchCause(told, (cause) => Effect.logWarning("a listener for the transitions of circuits failed", cause))
+    )
+  })
 
 /**
  * A circuit breaker with the options and defaults of `CircuitBreaker.make`. Sharing votes with other processes needs
@@ -66,31 +129,52 @@ export const circuitBreaker = (options: CircuitBreaker.Options = {}): PromiseCir
       return circuit.admit(now())
     }
 
-    const executeUntil = async <A>(
+    const runUntil = <A>(
       call: (signal: AbortSignal) => PromiseLike<A> | A,
-      signal: AbortSignal
-    ): Promise<A> => {
-      signal.throwIfAborted()
+      signal: AbortSignal,
+      on: Circuits.KeyedCircuit<CircuitBreaker.CircuitBreakerError>,
+      ticket: number
+    ): Promise<A> =>
+      // A race of promises would cost more than all the rest.
+      new Promise<A>((fulfil, reject) => {
+        const began = slowAfter === undefined ? 0 : now()
+        const waiting = new Waiting(signal, on, ticket, reject)
+        const failed = (error: unknown) => {
+          if (!waiting.end()) return
+          // What is thrown in here, such as by `classify`, is what the promise rejects with.
+          try {
+            circuits.settle(on, ticket, Result.fail(error), isSlow(began))
+            reject(error)
+          } catch (defect) {
+            reject(defect)
+          }
+        }
+        const succeeded = (value: A) => {
+          if (!waiting.end()) return
+          try {
+            if (plain) on.succeed(ticket, on.timed(ticket) ? now() : 0, isSlow(began))
+            else circuits.settle(on, ticket, Result.succeed(value), isSlow(began))
+            fulfil(value)
+          } catch (defect) {
+            reject(defect)
+          }
+        }
+        try {
+          Promise.resolve(call(signal)).then(succeeded, failed)
+        } catch (error) {
+          return failed(error)
+        }
+        void soon.then(() => waiting.listen())
+      })
+
+    const executeUntil = <A>(call: (signal: AbortSignal) => PromiseLike<A> | A, signal: AbortSignal): Promise<A> => {
+      if (signal.aborted) return Promise.reject(signal.reason)
+      if (typeof signal.addEventListener !== "function")
+        return Promise.reject(new TypeError("signal is no AbortSignal"))
       const ticket = admit()
-      if (ticket === refused) throw circuits.refuse(circuit, now())
-      const on = circuit
-      const began = slowAfter === undefined ? 0 : now()
-      const { promise: aborted, reject } = Promise.withResolvers<never>()
-      const abort = () => reject(signal.reason)
-      signal.addEventListener("abort", abort, { once: true })
-      let value: A
-      try {
-        value = await Promise.race([aborted, call(signal)])
-      } catch (error) {
-        if (signal.aborted) on.release(ticket)
-        else circuits.settle(on, ticket, Result.fail(error), isSlow(began))
-        signal.throwIfAborted()
-        throw error
-      } finally {
-        signal.removeEventListener("abort", abort)
-      }
-      circuits.settle(on, ticket, Result.succeed(value), isSlow(began))
-      return value
+      return ticket === refused
+        ? Promise.reject(circuits.refuse(circuit, now()))
+        : runUntil(call, signal, circuit, ticket)
     }
 
     const run = async <A>(
@@ -101,7 +185,7 @@ export const circuitBreaker = (options: CircuitBreaker.Options = {}): PromiseCir
       const began = slowAfter === undefined ? 0 : now()
       let value: A
       try {
-        value = await call(call.length === 0 ? unused : new AbortController().signal)
+        value = await call(neverAborted())
       } catch (error) {
         circuits.settle(on, ticket, Result.fail(error), isSlow(began))
         throw error
@@ -112,7 +196,8 @@ export const circuitBreaker = (options: CircuitBreaker.Options = {}): PromiseCir
     }
 
     const execute: PromisePolicy["execute"] = (call, given) => {
-      if (given?.signal !== undefined) return executeUntil(call, given.signal)
+      const signal: AbortSignal | null | undefined = given?.signal
+      if (signal !== undefined && signal !== null) return executeUntil(call, signal)
       if (circuit.phase === "Closed") return run(call, circuit, circuit.generation)
       const ticket = admit()
       // Rejected, not thrown: a refusal costs half as much.
@@ -130,8 +215,6 @@ export const circuitBreaker = (options: CircuitBreaker.Options = {}): PromiseCir
     keys: () => circuits.keys(),
     isolate: (key = CircuitBreaker.defaultKey) => circuits.lookup(key).isolate(now()),
     reset: (key = CircuitBreaker.defaultKey) => circuits.lookup(key).reset(now()),
-    // A listener that throws must not fail the call that moved the circuit.
-    onTransition: (listener) =>
-      circuits.listen((change) => queueMicrotask(() => listener(CircuitBreaker.transitionOf(change))))
+    onTransition: (listener) => circuits.listen((change) => tell(listener, change))
   }
 }

@@ -1,4 +1,4 @@
-import { all, inOrder } from "../../Policy.ts"
+import { all, checkAll, inOrder } from "../../Policy.ts"
 import type { PromiseFallback, PromiseRescue } from "./fallback.ts"
 import { associate, fromCall, fromPolicy, nativeOf, type PromisePolicy, run } from "./policy.ts"
 
@@ -21,6 +21,8 @@ export interface PromiseLayers {
   readonly timeout?: PromisePolicy | undefined
 }
 
+const expected = "a policy, as the functions of this module make"
+
 const isPolicy = (value: unknown): boolean =>
   typeof value === "object" && value !== null && "execute" in value && typeof value.execute === "function"
 
@@ -33,21 +35,15 @@ const merged = (outer: PromisePolicy, inner: PromisePolicy): PromisePolicy | und
   return prepare === undefined
     ? fromPolicy(policy)
     : associate(
-        { execute: (call, { signal } = {}) => run(policy(fromCall(prepare(call))), signal) },
+        { execute: (call, options) => run(policy(fromCall(prepare(call))), options?.signal) },
         { policy, prepare }
       )
 }
 
 const around = (outer: PromisePolicy, inner: PromisePolicy): PromisePolicy => ({
-  execute: (call, options) => outer.execute((signal) => inner.execute(call, { signal }), options)
+  execute: (call, options) =>
+    outer.execute((signal) => inner.execute(call, { signal }), { signal: options?.signal ?? undefined })
 })
-
-const nothing: PromisePolicy = {
-  execute: async (call, { signal } = {}) => {
-    signal?.throwIfAborted()
-    return call(signal ?? new AbortController().signal)
-  }
-}
 
 /**
  * One policy of several, in the order given: the first is outermost, and sees what all the others do.
@@ -56,6 +52,7 @@ const nothing: PromisePolicy = {
  * @since 0.1.0
  */
 export const composeAll = (...policies: ReadonlyArray<PromisePolicy>): PromisePolicy => {
+  checkAll(policies, isPolicy, expected)
   const groups: Array<PromisePolicy> = []
   for (const policy of policies) {
     const last = groups.pop()
@@ -64,7 +61,7 @@ export const composeAll = (...policies: ReadonlyArray<PromisePolicy>): PromisePo
     else if (last !== undefined) groups.push(last, policy)
   }
   const innermost = groups.pop()
-  return innermost === undefined ? nothing : groups.reduceRight((inner, one) => around(one, inner), innermost)
+  return innermost === undefined ? fromPolicy(all()) : groups.reduceRight((inner, one) => around(one, inner), innermost)
 }
 
 /**
@@ -82,5 +79,5 @@ export function compose<B>(
 ): PromiseRescue<B>
 export function compose(layers: PromiseLayers & { readonly fallback?: undefined }): PromisePolicy
 export function compose(layers: PromiseLayers & { readonly fallback?: PromisePolicy | undefined }): PromisePolicy {
-  return composeAll(...inOrder(layers, isPolicy, "a policy, as the functions of this module make"))
+  return composeAll(...inOrder(layers, isPolicy, expected))
 }

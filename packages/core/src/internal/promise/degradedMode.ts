@@ -11,7 +11,10 @@ import type * as DegradedMode from "../../DegradedMode.ts"
  */
 export interface PromiseMode {
   readonly mode: () => DegradedMode.DegradedMode
-  /** Calls the listener soon after every change, until the function that is returned here is called. */
+  /**
+   * Calls the listener soon after every change, until the function that is returned here is called. What it throws is an
+   * uncaught exception of the process, and the policy goes on.
+   */
   readonly onModeChange: (listener: (mode: DegradedMode.DegradedMode) => void) => () => void
 }
 
@@ -19,7 +22,9 @@ export const fromTracker = (tracker: Pick<DegradedMode.Tracker, "mode" | "change
   mode: () => Effect.runSync(tracker.mode),
   onModeChange: (listener) =>
     Effect.runCallback(
-      // The first is the mode as it is.
-      Stream.runForEach(Stream.drop(tracker.changes, 1), (mode) => Effect.sync(() => listener(mode)))
+      // The first is the mode as it is. A listener that throws must neither end this nor go unheard.
+      Stream.runForEach(Stream.drop(tracker.changes, 1), (mode) =>
+        Effect.sync(() => queueMicrotask(() => listener(mode)))
+      )
     )
 })

@@ -65,8 +65,8 @@ export const fallback = <B>(options: PromiseFallbackOptions<B>): PromiseFallback
     })
   )
   return {
-    execute: (call, { signal } = {}) => run(made.policy(fromCall(call)), signal),
-    answer: (call, { signal } = {}) => run(made.answer(fromCall(call)), signal),
+    execute: (call, given) => run(made.policy(fromCall(call)), given?.signal),
+    answer: (call, given) => run(made.answer(fromCall(call)), given?.signal),
     ...fromTracker(made),
     stats: () => Effect.runSync(made.stats)
   }

@@ -6,6 +6,7 @@ import * as Scope from "effect/Scope"
 import * as FileLeases from "../../FileLeases.ts"
 import { layerMemory, Leases } from "../../Lease.ts"
 import * as Options from "../../Options.ts"
+import { run } from "./policy.ts"
 
 /**
  * The exclusive right to act on a resource, for plain Node.
@@ -31,11 +32,17 @@ export interface PromiseLeases {
   /**
    * `undefined` when somebody has the lease. Rejects with `LeaseError` when that is not known: do not act then either.
    */
-  readonly take: (resource: string) => Promise<PromiseLease | undefined>
+  readonly take: (
+    resource: string,
+    options?: {
+      /** Gives up taking; of a lease that was granted it ends nothing. The rejection is the signal's reason. */
+      readonly signal?: AbortSignal | undefined
+    }
+  ) => Promise<PromiseLease | undefined>
 }
 
 /**
- * Where leases are kept: in this process unless told.
+ * Where leases are kept: in this process unless told, in one place for all who ask for that.
  *
  * @category models
  * @since 0.1.0
@@ -47,27 +54,28 @@ export interface PromiseLeasesOptions {
 
 const checks = Options.checks("leases")
 
+/** One place, whoever asks. */
+let shared: Leases["Service"] | undefined
+
+const inThisProcess = () => (shared ??= Effect.runSync(Effect.provide(Effect.service(Leases), layerMemory)))
+
 /**
- * Leases in this process or in a folder.
+ * Leases in this process, where all of them exclude each other, or in a folder.
  *
  * @category constructors
  * @since 0.1.0
  */
 export const leases = (options: PromiseLeasesOptions = {}): PromiseLeases => {
   checks.known(options, ["folder"])
-  return fromLeases(
-    options.folder === undefined
-      ? Effect.runSync(Effect.provide(Effect.service(Leases), layerMemory))
-      : FileLeases.make({ folder: options.folder })
-  )
+  return fromLeases(options.folder === undefined ? inThisProcess() : FileLeases.make({ folder: options.folder }))
 }
 
 /** Leases of any adapter. */
 export const fromLeases = ({ take }: Leases["Service"]): PromiseLeases => ({
-  take: async (resource) => {
+  take: async (resource, options = {}) => {
     const scope = Scope.makeUnsafe()
     const release = () => Effect.runPromise(Scope.close(scope, Exit.void))
-    const taken = await Effect.runPromise(Scope.provide(take(resource), scope)).catch((error: unknown) =>
+    const taken = await run(Scope.provide(take(resource), scope), options.signal).catch((error: unknown) =>
       release().then(() => Promise.reject(error))
     )
     if (Option.isNone(taken)) {

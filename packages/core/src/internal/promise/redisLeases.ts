@@ -1,5 +1,6 @@
 import * as Options from "../../Options.ts"
 import * as RedisLeases from "../../RedisLeases.ts"
+import { checkClient } from "../redisConnection.ts"
 import { fromLeases, type PromiseLeases } from "./leases.ts"
 
 /**
@@ -19,7 +20,8 @@ const checks = Options.checks("redisLeases")
  * @category constructors
  * @since 0.1.0
  */
-export const redisLeases = ({ redis, ...options }: PromiseRedisLeasesOptions): PromiseLeases => {
-  if (typeof redis !== "object" || typeof redis.eval !== "function") checks.fail("redis", redis, "a client of ioredis")
-  return fromLeases(RedisLeases.make(redis, options))
+export const redisLeases = (options: PromiseRedisLeasesOptions): PromiseLeases => {
+  checks.known(options, ["redis", "ttl", "prefix"])
+  const { redis, ...rest } = options
+  return fromLeases(RedisLeases.make(checkClient(checks, redis, "eval"), rest))
 }

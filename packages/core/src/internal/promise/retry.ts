@@ -35,10 +35,10 @@ const prepare =
  * @category constructors
  * @since 0.1.0
  */
-export const retry = (options: Retry.RetryOptions = {}): PromiseRetry => {
-  const { policy } = Retry.make(options)
+export const retry = (settings: Retry.RetryOptions = {}): PromiseRetry => {
+  const { policy } = Retry.make(settings)
   const guarded: PromiseRetry = {
-    execute: (call, { signal } = {}) => run(policy(fromCall(prepare(call))), signal)
+    execute: (call, options) => run(policy(fromCall(prepare(call))), options?.signal)
   }
   return associate(guarded, { policy, prepare })
 }

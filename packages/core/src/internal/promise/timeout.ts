@@ -48,7 +48,10 @@ export interface PromiseTimeout {
   readonly execute: <A>(
     call: (signal: AbortSignal, own: PromiseOwn) => PromiseLike<A> | A,
     options?: {
-      /** Aborts the call, and releases what it owns. The rejection is the signal's reason. */
+      /**
+       * Aborts the call, and releases what it owns. The rejection is the signal's reason, and comes at once: the release
+       * goes on without anybody waiting for it.
+       */
       readonly signal?: AbortSignal | undefined
     }
   ) => Promise<A>
@@ -77,10 +80,10 @@ const prepare =
  * @category constructors
  * @since 0.1.0
  */
-export const timeout = (options: Timeout.TimeoutOptions): PromiseTimeout => {
-  const { policy } = Timeout.make(options)
+export const timeout = (settings: Timeout.TimeoutOptions): PromiseTimeout => {
+  const { policy } = Timeout.make(settings)
   const guarded: PromiseTimeout = {
-    execute: (call, { signal } = {}) => run(policy(fromCall(prepare(call))), signal)
+    execute: (call, options) => run(policy(fromCall(prepare(call))), options?.signal)
   }
   return associate(guarded, { policy, prepare })
 }
