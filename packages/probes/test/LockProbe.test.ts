@@ -104,7 +104,7 @@ describe("LockProbe", () => {
     const refused: ReadonlyArray<readonly [object, string, unknown]> = [
       [{ path: "" }, "path", ""],
       [{ path: 7 }, "path", 7],
-      [{ file: "x" }, "file", "x"]
+      [{ file: 1 }, "file", 1]
     ]
     for (const [options, option, value] of refused) {
       const error = refusal(() => LockProbe.make({ name: "lock", path: "/run/lock", ...options }))

@@ -206,7 +206,7 @@ describe("PortProbe", () => {
       [{ port: 0 }, "port", 0],
       [{ port: 1.5 }, "port", 1.5],
       [{ process: "" }, "process", ""],
-      [{ host: "localhost" }, "host", "localhost"]
+      [{ host: 1 }, "host", 1]
     ]
     for (const [options, option, value] of refused) {
       const error = refusal(() => PortProbe.make({ name: "port", port: 80, process: "web", ...options }))
