@@ -19,7 +19,7 @@ import * as Backoff from "../src/Backoff.ts"
 import * as RedisClient from "../src/RedisClient.ts"
 import { reasonOf, RedisClientError } from "../src/RedisClientError.ts"
 import { cannotRunRedis, redisServer, redisServerWith } from "./redisServer.ts"
-import { eventually, refusal, temporaryFolder } from "./support.ts"
+import { eventually, fewTurns, refusal, temporaryFolder } from "./support.ts"
 
 const open = (options: RedisClient.RedisClientOptions) =>
   Effect.map(Layer.build(RedisClient.layer(options)), (context) => Context.get(context, RedisClient.RedisClient))
@@ -161,6 +161,7 @@ describe.skipIf(cannotRunRedis())("RedisClient", () => {
       assert.match(yield* RedisClient.call(client, (one) => one.client("INFO")), / name=mine .* db=3 .* user=ann /)
       assert.isAbove(sockets(), before)
       yield* Scope.close(scope, Exit.void)
+      yield* fewTurns
       assert.strictEqual(sockets(), before)
     })
   )
@@ -389,6 +390,7 @@ describe.skipIf(cannotRunRedis())("RedisClient", () => {
         yield* trouble
         yield* Effect.forkChild(Effect.ignore(ping(client)))
         yield* Scope.close(scope, Exit.void)
+        yield* fewTurns
         assert.strictEqual(sockets(), before)
         yield* server.restart
       }

@@ -22,7 +22,7 @@ import * as RedisClient from "../src/RedisClient.ts"
 import { RedisClientError } from "../src/RedisClientError.ts"
 import * as RedisPersistence from "../src/RedisPersistence.ts"
 import { cannotRunRedis, redisServer, redisServerWith, type RedisServer } from "./redisServer.ts"
-import { child, eventually, fixture, refusal } from "./support.ts"
+import { child, eventually, fewTurns, fixture, refusal } from "./support.ts"
 
 const layer = (server: RedisServer, options?: RedisPersistence.RedisPersistenceOptions) =>
   RedisPersistence.layer(options).pipe(
@@ -204,6 +204,7 @@ describe.skipIf(cannotRunRedis())("RedisPersistence", () => {
         yield* trouble
         yield* Scope.close(scope, Exit.void)
         assert.isTrue(Exit.isFailure(yield* Fiber.join(blocked)))
+        yield* fewTurns
         assert.strictEqual(sockets(), before)
         yield* server.thaw
       }

@@ -53,6 +53,11 @@ export const identityOf = Effect.fnUntraced(function* (pid: number) {
   return identity ?? (yield* Effect.die(new Error(`no process ${pid}`)))
 })
 
+/** Node takes a handle off its list of active ones only a few turns of the event loop after it was closed. */
+export const fewTurns = Effect.promise(async () => {
+  for (let turn = 0; turn < 10; turn++) await new Promise((resolve) => setImmediate(resolve))
+})
+
 /** A port that is free at the moment, from a range below those that the system gives to clients. */
 export const freePort = (from: number, to: number): Effect.Effect<number> =>
   Effect.callback<number | undefined>((resume) => {
