@@ -6,6 +6,8 @@
  *
  * @since 0.1.0
  */
+import * as Net from "node:net"
+
 import * as Duration from "effect/Duration"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
@@ -63,6 +65,11 @@ const isPlain = (value: unknown): value is object => {
   return prototype === null || Object.getPrototypeOf(prototype) === null
 }
 
+/** Labels of letters, digits, hyphens and underscores (containers have these), and a dot at the end at will. */
+const isHostName = (value: string): boolean =>
+  value.length <= 253 &&
+  /^[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?)*\.?$/i.test(value)
+
 /** The checks of one module; each returns the value when it is good and throws `OptionError` when it is not. */
 export interface Checks {
   readonly fail: (option: string, value: unknown, expected: string) => never
@@ -73,7 +80,14 @@ export interface Checks {
   readonly port: (option: string, value: unknown) => number
   /** A finite duration of at least `min` (0 unless told). */
   readonly duration: (option: string, value: Duration.Input, min?: Duration.Input) => Duration.Duration
+  readonly boolean: (option: string, value: unknown) => boolean
+  /** A URL of one of these protocols, such as `https:`. One with credentials is refused, and not shown. */
+  readonly url: (option: string, value: unknown, protocols: readonly [string, ...ReadonlyArray<string>]) => URL
   readonly httpUrl: (option: string, value: unknown) => URL
+  /** A host name or an IP address, as they stand in a URL but without brackets. */
+  readonly host: (option: string, value: unknown) => string
+  /** A regular expression, or the text of one. */
+  readonly pattern: (option: string, value: unknown) => RegExp
   readonly oneOf: <const A extends string>(option: string, value: unknown, allowed: ReadonlyArray<A>) => A
   /**
    * Refuses what is not a plain object, and keys that are not known: a misspelt option must not be ignored in silence.
@@ -100,6 +114,16 @@ export const checks = (module: string): Checks => {
           value,
           max === Number.MAX_SAFE_INTEGER ? `an integer of at least ${min}` : `an integer from ${min} to ${max}`
         )
+  const url: Checks["url"] = (option, value, protocols) => {
+    const schemes = protocols.map((protocol) => `${protocol}//`)
+    const expected = `a URL that begins with ${schemes.join(" or ")}`
+    const parsed = typeof value === "string" && URL.canParse(value) ? new URL(value) : undefined
+    // A password with a `/` or `#` in it makes a URL that cannot be parsed: it must not get into the error either.
+    const hasCredentials =
+      parsed === undefined ? typeof value === "string" && value.includes("@") : parsed.username + parsed.password !== ""
+    if (hasCredentials) return fail(option, Redacted.make(value), `${expected}, without credentials`)
+    return parsed !== undefined && protocols.includes(parsed.protocol) ? parsed : fail(option, value, expected)
+  }
   return {
     fail,
     integer,
@@ -122,11 +146,22 @@ export const checks = (module: string): Checks => {
       }
       return duration.value
     },
-    httpUrl: (option, value) => {
-      const url = typeof value === "string" && URL.canParse(value) ? new URL(value) : undefined
-      return url !== undefined && (url.protocol === "http:" || url.protocol === "https:")
-        ? url
-        : fail(option, value, "an http:// or https:// URL")
+    boolean: (option, value) => (typeof value === "boolean" ? value : fail(option, value, "true or false")),
+    url,
+    httpUrl: (option, value) => url(option, value, ["http:", "https:"]),
+    host: (option, value) =>
+      typeof value === "string" && (Net.isIP(value) !== 0 || isHostName(value))
+        ? value
+        : fail(option, value, "a host name or an IP address, without scheme, port or brackets"),
+    pattern: (option, value) => {
+      if (value instanceof RegExp) return value
+      const expected = "a regular expression, or the text of one"
+      if (typeof value !== "string") return fail(option, value, expected)
+      try {
+        return new RegExp(value)
+      } catch (cause) {
+        return fail(option, value, `${expected}: ${String(cause)}`)
+      }
     },
     oneOf: (option, value, allowed) =>
       allowed.find((one) => one === value) ?? fail(option, value, `one of ${allowed.join(", ")}`),

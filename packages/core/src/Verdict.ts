@@ -36,6 +36,8 @@ export interface SignatureClass<out S extends Signature = Signature> extends Sch
  */
 export interface Healthy {
   readonly _tag: "Healthy"
+  /** What was seen, where that is worth telling: the address that answered, for example. */
+  readonly evidence?: ReadonlyArray<string>
 }
 
 /**
@@ -88,6 +90,14 @@ export type Verdict<S> = Healthy | Degraded<S> | Unhealthy<S> | Inconclusive
  * @since 0.1.0
  */
 export const healthy: Healthy = { _tag: "Healthy" }
+
+/**
+ * Healthy, and there is something to tell.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const healthyWith = (evidence: ReadonlyArray<string>): Healthy => ({ _tag: "Healthy", evidence })
 
 /**
  * @category constructors

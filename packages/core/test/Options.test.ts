@@ -95,8 +95,65 @@ describe("checks", () => {
     assert.strictEqual(checks.httpUrl("o", "http://127.0.0.1:1/x").port, "1")
     assert.strictEqual(checks.httpUrl("o", "https://example.org").protocol, "https:")
     for (const value of ["example.org", "ftp://example.org", "file:///etc", "", 1, null, new URL("http://a/")]) {
-      assert.strictEqual(refusal(() => checks.httpUrl("o", value)).expected, "an http:// or https:// URL")
+      assert.strictEqual(
+        refusal(() => checks.httpUrl("o", value)).expected,
+        "a URL that begins with http:// or https://"
+      )
     }
+  })
+
+  it("url shows no credentials, also of what cannot be parsed", () => {
+    for (const value of [
+      "https://me:hunter2@host/",
+      "https://me:hunter2#@host",
+      "https://hunter2@host",
+      "ws://:hunter2@h"
+    ]) {
+      const error = refusal(() => checks.httpUrl("o", value))
+      assert.notInclude(inspect(error, { depth: 9 }), "hunter2")
+      assert.include(error.expected, "without credentials")
+    }
+    assert.strictEqual(checks.url("o", "wss://example.org/x", ["ws:", "wss:"]).pathname, "/x")
+    assert.strictEqual(refusal(() => checks.url("o", "http://a/", ["ws:"])).expected, "a URL that begins with ws://")
+  })
+
+  it("host takes names and addresses, and nothing more", () => {
+    for (const value of ["localhost", "db_1", "api.example.org.", "127.0.0.1", "::1", "fe80::1%eth0", "a".repeat(63)]) {
+      assert.strictEqual(checks.host("o", value), value)
+    }
+    const bad = [
+      "",
+      " ",
+      "a b",
+      "http://a",
+      "a:80",
+      "[::1]",
+      "a/b",
+      "-a",
+      "a-",
+      "a..b",
+      ".",
+      "é.org",
+      "a".repeat(64),
+      7,
+      null
+    ]
+    for (const value of bad) {
+      const error = refusal(() => checks.host("o", value))
+      assert.deepStrictEqual([error.option, error.value], ["o", value])
+    }
+  })
+
+  it("pattern takes a regular expression, or the text of one", () => {
+    assert.strictEqual(checks.pattern("o", /a/i).source, "a")
+    assert.strictEqual(checks.pattern("o", "^a+$").source, "^a+$")
+    assert.include(refusal(() => checks.pattern("o", "(")).message, "Unterminated group")
+    for (const value of [7, null, {}, ["a"]]) assert.strictEqual(refusal(() => checks.pattern("o", value)).value, value)
+  })
+
+  it("boolean takes no truthy value for true", () => {
+    assert.isTrue(checks.boolean("o", true))
+    for (const value of [1, 0, "true", null]) assert.strictEqual(refusal(() => checks.boolean("o", value)).value, value)
   })
 
   const notPlain = [null, undefined, 0, 5, "abc", true, [], [1], () => 1, new Map(), new Date(0), Duration.seconds(1)]

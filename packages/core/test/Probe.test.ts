@@ -2,8 +2,10 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Equal from "effect/Equal"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
+import * as Redacted from "effect/Redacted"
 import * as Ref from "effect/Ref"
 import * as TestClock from "effect/testing/TestClock"
 
@@ -215,4 +217,90 @@ describe("Probe.withTimeout", () => {
       assert.strictEqual(refusal(() => Probe.withTimeout(F.memory, after as never)).option, "after")
     }
   })
+})
+
+describe("Probe.quorum", () => {
+  const of = (least: number, ...found: ReadonlyArray<Name>) => {
+    const [first = "healthy", ...others] = found
+    return Probe.quorum("some", least, [finding(first), ...others.map((one) => finding(one))]).check
+  }
+
+  it.effect("gives the verdict of the n-th best", () =>
+    Effect.gen(function* () {
+      assert.strictEqual(yield* of(2, "healthy", "unhealthy", "healthy"), verdicts.healthy)
+      assert.strictEqual(yield* of(2, "healthy", "unhealthy", "unhealthy"), verdicts.unhealthy)
+      assert.strictEqual(yield* of(2, "healthy", "degraded", "unhealthy"), verdicts.degraded)
+      assert.strictEqual(yield* of(2, "unhealthy", "healthy", "inconclusive"), verdicts.inconclusive)
+      assert.strictEqual(yield* of(1, "unhealthy", "inconclusive", "healthy"), verdicts.healthy)
+      assert.strictEqual(yield* of(3, "healthy", "healthy", "unhealthy"), verdicts.unhealthy)
+    })
+  )
+
+  it("refuses more than there are, and none", () => {
+    const error = refusal(() => Probe.quorum("some", 3, [finding("healthy"), finding("healthy")]))
+    assert.deepStrictEqual([error.option, error.value, error.expected], ["least", 3, "an integer from 1 to 2"])
+    assert.strictEqual(refusal(() => Probe.quorum("some", 0, [F.memory])).option, "least")
+    assert.strictEqual(refusal(() => Probe.quorum("some", 1, [] as never)).option, "probes")
+  })
+})
+
+describe("Probe.question", () => {
+  const asking = (target: string, question: unknown, name = "asking") =>
+    Probe.make({ name, target, question, reports: [F.OutOfMemory], check: Effect.succeed(Verdict.healthy) })
+  const same = (one: Probe.Any, other: Probe.Any) =>
+    Probe.question(one) !== undefined && Equal.equals(Probe.question(one), Probe.question(other))
+
+  it("is equal for probes of one target with equal questions, whatever their names", () => {
+    const secret = (value: string) => ({ key: Redacted.make(value), body: /ok/i, status: [200] })
+    assert.isTrue(same(asking("db", secret("a")), asking("db", secret("a"), "other")))
+    assert.isFalse(same(asking("db", secret("a")), asking("db", secret("b"))))
+    assert.isFalse(same(asking("db", secret("a")), asking("cache", secret("a"))))
+    assert.isFalse(same(asking("db", undefined), asking("db", undefined)))
+  })
+
+  it("does not survive another check, and is changed by what changes the verdict", () => {
+    const probe = asking("db", "SELECT 1")
+    assert.isUndefined(Probe.question({ ...probe, check: Effect.succeed(Verdict.inconclusive("other")) }))
+    assert.isTrue(same(probe, { ...probe, name: "renamed" }))
+    assert.isFalse(same(probe, Probe.degrade(probe, "OutOfMemory")))
+    assert.isTrue(same(Probe.degrade(probe, "OutOfMemory"), Probe.degrade(probe, "OutOfMemory")))
+    assert.isTrue(same(Probe.withTimeout(probe, "1 second"), Probe.withTimeout(probe, 1000)))
+    assert.isFalse(same(Probe.withTimeout(probe, "1 second"), Probe.withTimeout(probe, "2 seconds")))
+    const toPort = () => new F.NotListening({ port: 7 })
+    assert.isTrue(same(Probe.map(probe, [F.NotListening], toPort), Probe.map(probe, [F.NotListening], toPort)))
+    assert.isUndefined(Probe.question(Probe.all("both", [probe, probe])))
+  })
+})
+
+describe("Probe.examine", () => {
+  const returning = (value: unknown) =>
+    Probe.examine(
+      Probe.make({ name: "it", reports: [F.OutOfMemory], check: Effect.succeed(value as typeof Verdict.healthy) })
+    )
+
+  it.effect("hands verdicts on", () =>
+    Effect.gen(function* () {
+      for (const name of ["healthy", "inconclusive", "unhealthy"] as const) {
+        assert.deepStrictEqual(yield* returning(verdicts[name]), verdicts[name])
+      }
+      assert.deepStrictEqual(yield* returning(Verdict.healthyWith(["5 ms"])), Verdict.healthyWith(["5 ms"]))
+    })
+  )
+
+  it.effect("takes a defect, no verdict and an undeclared signature for inconclusive", () =>
+    Effect.gen(function* () {
+      const broken = Probe.make({ name: "it", reports: [F.OutOfMemory], check: Effect.die(new Error("a bug")) })
+      assert.deepStrictEqual(yield* Probe.examine(broken), Verdict.inconclusive("it is broken: Error: a bug"))
+      for (const value of [undefined, null, 5, "Healthy", {}, { _tag: "Fine" }]) {
+        assert.deepStrictEqual(yield* returning(value), Verdict.inconclusive("it returned no verdict"))
+      }
+      for (const value of [verdicts.degraded, { _tag: "Unhealthy" }, { _tag: "Unhealthy", signature: "x" }]) {
+        assert.deepStrictEqual(
+          yield* returning(value),
+          Verdict.inconclusive("it reported a signature that it does not declare")
+        )
+      }
+      assert.deepStrictEqual(yield* returning({ _tag: "Inconclusive" }), Verdict.inconclusive("no reason given"))
+    })
+  )
 })

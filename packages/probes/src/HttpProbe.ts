@@ -75,17 +75,6 @@ export interface HttpProbeOptions {
 
 const checks = Options.checks("HttpProbe")
 
-/** A password with a `/` or `#` in it makes a URL that cannot be parsed: it must not get into the error either. */
-const checkedUrl = (value: unknown): URL => {
-  const parsed = typeof value === "string" && URL.canParse(value) ? new URL(value) : undefined
-  const credentials =
-    parsed === undefined
-      ? typeof value === "string" && value.includes("@")
-      : parsed.username !== "" || parsed.password !== ""
-  if (credentials) checks.fail("url", "a URL with credentials", "a URL without credentials; send them in `headers`")
-  return checks.httpUrl("url", value)
-}
-
 /** These belong to the connection, and it to the probe: one check, one connection, no body. */
 const reserved = new Set([
   "connection",
@@ -157,7 +146,7 @@ const nextOf = ({ location, status }: Answer, from: URL): URL | undefined => {
  */
 export const make = (options: HttpProbeOptions): Probe.Probe<Unreachable | Timeout | UnexpectedStatus> => {
   checks.known(options, ["name", "url", "method", "headers", "expectStatus", "timeout"])
-  const target = checkedUrl(options.url)
+  const target = checks.httpUrl("url", options.url)
   const url = options.url
   const method = checks.oneOf("method", options.method ?? "GET", ["GET", "HEAD"])
   const timeout = checks.duration("timeout", options.timeout ?? "5 seconds", "1 millis")

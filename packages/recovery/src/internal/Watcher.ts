@@ -7,7 +7,7 @@
 import type * as Component from "@nexobot/core/Component"
 import { type Lease, Leases } from "@nexobot/core/Lease"
 import * as Monotonic from "@nexobot/core/Monotonic"
-import type * as Probe from "@nexobot/core/Probe"
+import * as Probe from "@nexobot/core/Probe"
 import { type Redactor, Redactor as RedactorReference } from "@nexobot/core/Redaction"
 import { failed, type Remediator } from "@nexobot/core/Remediator"
 import * as Verdict from "@nexobot/core/Verdict"
@@ -18,7 +18,6 @@ import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
-import * as Predicate from "effect/Predicate"
 import * as Queue from "effect/Queue"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
@@ -71,36 +70,12 @@ export const make = <R>(component: Component.Component<Signature, R>, policy: Po
 
 const why = (cause: Cause.Cause<unknown>): string => String(Cause.squash(cause))
 
-const isSignature = (value: unknown): value is Signature =>
-  Predicate.hasProperty(value, "_tag") && typeof value._tag === "string"
-
-/** What a JavaScript probe returns may be anything. */
-const asVerdict = (probe: Probe.Any, value: unknown): Verdict.Verdict<Signature> => {
-  if (Predicate.isTagged(value, "Healthy")) return Verdict.healthy
-  if (Predicate.isTagged(value, "Inconclusive")) {
-    return Verdict.inconclusive("reason" in value ? String(value.reason) : "no reason given")
-  }
-  if (!Predicate.isTagged(value, "Degraded") && !Predicate.isTagged(value, "Unhealthy")) {
-    return Verdict.inconclusive(`${probe.name} returned no verdict`)
-  }
-  const signature = "signature" in value ? value.signature : undefined
-  if (!isSignature(signature) || !probe.reports.some((one) => Verdict.tagOf(one) === signature._tag)) {
-    return Verdict.inconclusive(`${probe.name} reported a signature that it does not declare`)
-  }
-  const evidence = "evidence" in value && Array.isArray(value.evidence) ? value.evidence.map(String) : []
-  return { _tag: value._tag, signature, evidence }
-}
-
-/** A probe that breaks or hangs is inconclusive, never healthy: its defects end here, and nowhere else. */
+/** A probe that hangs is inconclusive, never healthy. */
 const examine = <R>(probe: Probe.Probe<Signature, R>, { checkWithin }: Policy) =>
-  Effect.timeoutOption(probe.check, checkWithin).pipe(
-    Effect.map((verdict) =>
-      Option.isSome(verdict)
-        ? asVerdict(probe, verdict.value)
-        : Verdict.inconclusive(`${probe.name} did not end within ${checkWithin} ms`)
-    ),
-    Effect.catchCause((cause) => Effect.succeed(Verdict.inconclusive(`${probe.name} is broken: ${why(cause)}`)))
-  )
+  Effect.timeoutOrElse(Probe.examine(probe), {
+    duration: checkWithin,
+    orElse: () => Effect.succeed(Verdict.inconclusive(`${probe.name} did not end within ${checkWithin} ms`))
+  })
 
 /** Nothing is judged while nobody can tell whether the component was stopped on request. */
 const check = Effect.fnUntraced(function* <R>({ component, definition }: Watcher<R>, requested: boolean) {
