@@ -4,7 +4,7 @@ import * as Readline from "node:readline"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 
-import { cannotRunRedis, redisServer } from "./redisServer.ts"
+import * as TestRedis from "../../testing/src/TestRedis.ts"
 import { child, eventually, fixture } from "./support.ts"
 
 /** A process that shares the breaker, which is asked to do something and tells how it ended. */
@@ -40,12 +40,12 @@ const trio = (redis: number, open: "long" | "short" = "long") =>
     concurrency: 3
   })
 
-describe.skipIf(cannotRunRedis())("CircuitBreaker shared through Redis", () => {
+describe.skipIf(TestRedis.isMissing())("CircuitBreaker shared through Redis", () => {
   it.live(
     "acceptance(core-and-probes 8): of three processes one alone opens nobody else's circuit, two open the third's",
     () =>
       Effect.gen(function* () {
-        const { port } = yield* redisServer
+        const { port } = yield* TestRedis.make
         const [a, b, c] = yield* trio(port)
         yield* fails(a)
         assert.strictEqual(yield* a("work"), "Open")
@@ -62,7 +62,7 @@ describe.skipIf(cannotRunRedis())("CircuitBreaker shared through Redis", () => {
     "while Redis is frozen or dead each judges by itself and no call waits; after that they share again",
     () =>
       Effect.gen(function* () {
-        const server = yield* redisServer
+        const server = yield* TestRedis.make
         const [a, b, c] = yield* trio(server.port)
         yield* server.freeze
         // If each waited for Redis, it would be for 200 milliseconds each time, and so 200 seconds.
@@ -88,7 +88,7 @@ describe.skipIf(cannotRunRedis())("CircuitBreaker shared through Redis", () => {
     "when the two that opened it close it again, the third's closes too",
     () =>
       Effect.gen(function* () {
-        const { port } = yield* redisServer
+        const { port } = yield* TestRedis.make
         const [a, b, c] = yield* trio(port, "short")
         yield* Effect.all([fails(a), fails(b)], { concurrency: 2 })
         yield* becomes(c, "Open")

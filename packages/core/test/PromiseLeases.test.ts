@@ -2,10 +2,10 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import { Redis } from "ioredis"
 
+import * as TestRedis from "../../testing/src/TestRedis.ts"
 import { leases, type PromiseLeasesOptions } from "../src/internal/promise/leases.ts"
 import { type PromiseRedisLeasesOptions, redisLeases } from "../src/internal/promise/redisLeases.ts"
 import { LeaseError } from "../src/Lease.ts"
-import { cannotRunRedis, redisServer } from "./redisServer.ts"
 import { refusal, temporaryFolder } from "./support.ts"
 
 const noScripts = { eval: () => Promise.resolve(0) }
@@ -111,9 +111,9 @@ describe("leases with promises", () => {
     assert.include(String(error), "no route")
   })
 
-  it.live.skipIf(cannotRunRedis())("in Redis: the signal aborts when the lease is lost", () =>
+  it.live.skipIf(TestRedis.isMissing())("in Redis: the signal aborts when the lease is lost", () =>
     Effect.gen(function* () {
-      const server = yield* redisServer
+      const server = yield* TestRedis.make
       const redis = yield* Effect.acquireRelease(
         Effect.sync(() => new Redis(server.url)),
         (client) => Effect.sync(() => client.disconnect())

@@ -8,6 +8,7 @@ import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import { Redis } from "ioredis"
 
+import * as TestRedis from "../../testing/src/TestRedis.ts"
 import * as CacheAside from "../src/CacheAside.ts"
 import * as CachePort from "../src/CachePort.ts"
 import { cacheAside } from "../src/internal/promise/cacheAside.ts"
@@ -15,20 +16,19 @@ import { redisCache } from "../src/internal/promise/redisCache.ts"
 import * as RedisCache from "../src/RedisCache.ts"
 import * as RedisClient from "../src/RedisClient.ts"
 import { contract } from "./cacheContract.ts"
-import { cannotRunRedis, redisServer } from "./redisServer.ts"
 import { eventually, refusal } from "./support.ts"
 
 const Account = Schema.Struct({ name: Schema.String, opened: Schema.Date, tags: Schema.Array(Schema.String) })
 
 const connected = Effect.gen(function* () {
-  const server = yield* redisServer
+  const server = yield* TestRedis.make
   const context = yield* Layer.build(RedisClient.layer({ url: Redacted.make(server.url) }))
   return { server, context }
 })
 
 const minute = { ttl: Duration.minutes(1), staleFor: Duration.zero }
 
-const missing = cannotRunRedis()
+const missing = TestRedis.isMissing()
 const live = (title: string, test: () => Effect.Effect<void, unknown, Scope.Scope>) =>
   missing ? it.skip(title) : it.live(title, test)
 

@@ -7,17 +7,17 @@ import * as Result from "effect/Result"
 import * as Stream from "effect/Stream"
 import * as TestClock from "effect/testing/TestClock"
 
+import * as TestRedis from "../../testing/src/TestRedis.ts"
 import { CircuitVotes, CircuitVotesError, layerMemory } from "../src/CircuitVotes.ts"
 import * as RedisCircuitVotes from "../src/RedisCircuitVotes.ts"
 import * as RedisClient from "../src/RedisClient.ts"
 import { circuitVotesContract } from "./circuitVotesContract.ts"
-import { cannotRunRedis, redisServer, type RedisServer } from "./redisServer.ts"
 import { eventually, refusal } from "./support.ts"
 
-const client = (server: RedisServer) =>
+const client = (server: TestRedis.TestRedis) =>
   RedisClient.layer({ host: "127.0.0.1", port: server.port, commandTimeout: "200 millis" })
 
-const open = (server: RedisServer, prefix = "test") =>
+const open = (server: TestRedis.TestRedis, prefix = "test") =>
   Layer.build(Layer.provideMerge(RedisCircuitVotes.layer({ prefix }), client(server))).pipe(
     Effect.map((context) => Context.get(context, CircuitVotes))
   )
@@ -49,15 +49,15 @@ describe("RedisCircuitVotes options", () => {
   }
 })
 
-describe.skipIf(cannotRunRedis())("RedisCircuitVotes", () => {
+describe.skipIf(TestRedis.isMissing())("RedisCircuitVotes", () => {
   circuitVotesContract(
     "Redis",
-    Effect.flatMap(redisServer, (server) => Effect.all([open(server), open(server)]))
+    Effect.flatMap(TestRedis.make, (server) => Effect.all([open(server), open(server)]))
   )
 
   it.live("prefix: groups do not see each other", () =>
     Effect.gen(function* () {
-      const server = yield* redisServer
+      const server = yield* TestRedis.make
       const [one, other] = yield* Effect.all([open(server, "one"), open(server, "other")])
       yield* one.vote("a", "n1", Duration.minutes(1))
       yield* one.claimTrial("a", "n1", Duration.minutes(1))
@@ -68,7 +68,7 @@ describe.skipIf(cannotRunRedis())("RedisCircuitVotes", () => {
 
   it.live("every key expires by itself, no later than what is in it", () =>
     Effect.gen(function* () {
-      const server = yield* redisServer
+      const server = yield* TestRedis.make
       const votes = yield* open(server)
       yield* votes.vote("a", "n1", Duration.seconds(20))
       yield* votes.vote("a", "n2", Duration.seconds(10))
@@ -97,7 +97,7 @@ describe.skipIf(cannotRunRedis())("RedisCircuitVotes", () => {
 
   it.effect("time is Redis's own: a client whose clock is an hour ahead sees what the others see", () =>
     Effect.gen(function* () {
-      const server = yield* TestClock.withLive(redisServer)
+      const server = yield* TestClock.withLive(TestRedis.make)
       const [right, wrong] = [yield* TestClock.withLive(open(server)), yield* open(server)]
       yield* TestClock.adjust("1 hour")
       yield* wrong.vote("a", "n1", Duration.minutes(1))
@@ -110,7 +110,7 @@ describe.skipIf(cannotRunRedis())("RedisCircuitVotes", () => {
 
   it.live("killed, frozen and restarted: CircuitVotesError within the command timeout, then all works again", () =>
     Effect.gen(function* () {
-      const server = yield* redisServer
+      const server = yield* TestRedis.make
       const [one, other] = yield* Effect.all([open(server), open(server)])
       const seen: Array<string> = []
       yield* Effect.forkScoped(Stream.runForEach(other.changes, (key) => Effect.sync(() => void seen.push(key))))
@@ -148,7 +148,7 @@ describe.skipIf(cannotRunRedis())("RedisCircuitVotes", () => {
 
   it.live("frozen and thawed: votes that did not expire meanwhile are still there", () =>
     Effect.gen(function* () {
-      const server = yield* redisServer
+      const server = yield* TestRedis.make
       const votes = yield* open(server)
       yield* votes.vote("a", "n1", Duration.minutes(1))
       yield* server.freeze
@@ -160,7 +160,7 @@ describe.skipIf(cannotRunRedis())("RedisCircuitVotes", () => {
 
   it.live("an answer that is no list of votes is an error of the port, not a defect", () =>
     Effect.gen(function* () {
-      const server = yield* redisServer
+      const server = yield* TestRedis.make
       const votes = yield* open(server)
       const redis = Context.get(yield* Layer.build(client(server)), RedisClient.RedisClient)
       yield* RedisClient.call(redis, (one) => one.zadd("{test}:votes", 9e15, "not ours"))

@@ -15,10 +15,10 @@ import * as Result from "effect/Result"
 import * as Scope from "effect/Scope"
 import { Redis } from "ioredis"
 
+import * as TestRedis from "../../testing/src/TestRedis.ts"
 import * as Backoff from "../src/Backoff.ts"
 import * as RedisClient from "../src/RedisClient.ts"
 import { reasonOf, RedisClientError } from "../src/RedisClientError.ts"
-import { cannotRunRedis, redisServer, redisServerWith } from "./redisServer.ts"
 import { eventually, fewTurns, refusal, temporaryFolder } from "./support.ts"
 
 const open = (options: RedisClient.RedisClientOptions) =>
@@ -150,10 +150,10 @@ describe("reasons", () => {
   })
 })
 
-describe.skipIf(cannotRunRedis())("RedisClient", () => {
+describe.skipIf(TestRedis.isMissing())("RedisClient", () => {
   it.live("connects by url, user, database and name, and leaves nothing behind", () =>
     Effect.gen(function* () {
-      const server = yield* redisServerWith("--user default off --user ann on >pass:w@rd ~* &* +@all".split(" "))
+      const server = yield* TestRedis.makeWith("--user default off --user ann on >pass:w@rd ~* &* +@all".split(" "))
       const before = sockets()
       const scope = yield* Scope.make()
       const url = Redacted.make(`redis://ann:pass%3Aw%40rd@127.0.0.1:${server.port}/3`)
@@ -168,7 +168,7 @@ describe.skipIf(cannotRunRedis())("RedisClient", () => {
 
   it.live("connects by host, user, password and database", () =>
     Effect.gen(function* () {
-      const server = yield* redisServerWith("--user default off --user ann on >secret ~* +@all".split(" "))
+      const server = yield* TestRedis.makeWith("--user default off --user ann on >secret ~* +@all".split(" "))
       const client = yield* at(server.port, { username: "ann", password: Redacted.make("secret"), database: 2 })
       assert.match(yield* RedisClient.call(client, (one) => one.client("INFO")), / name=nexobot .* db=2 .* user=ann /)
     })
@@ -176,7 +176,7 @@ describe.skipIf(cannotRunRedis())("RedisClient", () => {
 
   it.live("says that the password is wrong, without it", () =>
     Effect.gen(function* () {
-      const server = yield* redisServerWith(["--requirepass", "right"])
+      const server = yield* TestRedis.makeWith(["--requirepass", "right"])
       const lines: Array<unknown> = []
       const logger = Logger.layer([Logger.make(({ message }) => void lines.push(message))])
       const client = yield* at(server.port, { password: Redacted.make("topsecret") }).pipe(Effect.provide(logger))
@@ -191,11 +191,11 @@ describe.skipIf(cannotRunRedis())("RedisClient", () => {
 
   it.live("finds the primary through sentinels", () =>
     Effect.gen(function* () {
-      const server = yield* redisServer
+      const server = yield* TestRedis.make
       const folder = yield* temporaryFolder
       const config = Path.join(folder, "sentinel.conf")
       Fs.writeFileSync(config, `sentinel monitor shop 127.0.0.1 ${server.port} 1\n`)
-      const sentinel = yield* redisServerWith([config, "--sentinel"])
+      const sentinel = yield* TestRedis.makeWith([config, "--sentinel"])
       const sentinels = [{ host: "127.0.0.1", port: sentinel.port }]
       const client = yield* open({ sentinels, primary: "shop" })
       yield* RedisClient.call(client, (one) => one.set("a", "b"))
@@ -206,7 +206,7 @@ describe.skipIf(cannotRunRedis())("RedisClient", () => {
 
   it.live("speaks to a cluster, and ends all of its sockets", () =>
     Effect.gen(function* () {
-      const server = yield* redisServerWith("--cluster-enabled yes --cluster-announce-ip 127.0.0.1".split(" "))
+      const server = yield* TestRedis.makeWith("--cluster-enabled yes --cluster-announce-ip 127.0.0.1".split(" "))
       yield* Effect.scoped(
         Effect.gen(function* () {
           const direct = yield* at(server.port)
@@ -262,7 +262,7 @@ describe.skipIf(cannotRunRedis())("RedisClient", () => {
 
   it.live("is built without Redis, fails at once, and is there when Redis is", () =>
     Effect.gen(function* () {
-      const server = yield* redisServer
+      const server = yield* TestRedis.make
       yield* server.kill
       const lines: Array<unknown> = []
       const logger = Logger.layer([Logger.make(({ message }) => void lines.push(message))])
@@ -282,7 +282,7 @@ describe.skipIf(cannotRunRedis())("RedisClient", () => {
 
   it.live("fails within the command timeout while Redis is frozen, then at once, and recovers", () =>
     Effect.gen(function* () {
-      const server = yield* redisServer
+      const server = yield* TestRedis.make
       const client = yield* at(server.port, { commandTimeout: "100 millis" })
       yield* server.freeze
       assert.strictEqual(yield* reason(ping(client)), "TimedOut")
@@ -298,7 +298,7 @@ describe.skipIf(cannotRunRedis())("RedisClient", () => {
 
   it.live("a command whose connection breaks fails, and is not sent again", () =>
     Effect.gen(function* () {
-      const server = yield* redisServer
+      const server = yield* TestRedis.make
       const client = yield* at(server.port, { commandTimeout: "20 seconds" })
       yield* server.freeze
       const sent = yield* Effect.forkChild(reason(RedisClient.call(client, (one) => one.incr("count"))))
@@ -312,7 +312,7 @@ describe.skipIf(cannotRunRedis())("RedisClient", () => {
 
   it.live("maxRetriesPerRequest: the command is sent again", () =>
     Effect.gen(function* () {
-      const server = yield* redisServer
+      const server = yield* TestRedis.make
       const client = yield* at(server.port, { commandTimeout: "20 seconds", maxRetriesPerRequest: 20 })
       yield* server.freeze
       const sent = yield* Effect.forkChild(RedisClient.call(client, (one) => one.incr("count")))
@@ -324,7 +324,7 @@ describe.skipIf(cannotRunRedis())("RedisClient", () => {
 
   it.live("offlineQueue: calls wait for Redis", () =>
     Effect.gen(function* () {
-      const server = yield* redisServer
+      const server = yield* TestRedis.make
       yield* server.kill
       const client = yield* at(server.port, {
         offlineQueue: true,
@@ -339,7 +339,7 @@ describe.skipIf(cannotRunRedis())("RedisClient", () => {
 
   it.live("reconnect: our delays are used", () =>
     Effect.gen(function* () {
-      const server = yield* redisServer
+      const server = yield* TestRedis.make
       yield* server.kill
       const client = yield* at(server.port, { reconnect: Backoff.constant("1 hour") })
       yield* server.restart
@@ -350,7 +350,7 @@ describe.skipIf(cannotRunRedis())("RedisClient", () => {
 
   it.live("lazy: no socket until the first call, which waits for the connection, as do calls beside it", () =>
     Effect.gen(function* () {
-      const server = yield* redisServer
+      const server = yield* TestRedis.make
       const before = sockets()
       const client = yield* at(server.port, { lazy: true })
       assert.strictEqual(sockets(), before)
@@ -360,7 +360,7 @@ describe.skipIf(cannotRunRedis())("RedisClient", () => {
 
   it.live("lazy: a first call without Redis fails, and a later one works", () =>
     Effect.gen(function* () {
-      const server = yield* redisServer
+      const server = yield* TestRedis.make
       yield* server.kill
       const client = yield* at(server.port, { lazy: true })
       assert.strictEqual(yield* reason(ping(client)), "Unreachable")
@@ -371,7 +371,7 @@ describe.skipIf(cannotRunRedis())("RedisClient", () => {
 
   it.live("connectTimeout: gives up an address that accepts and says nothing", () =>
     Effect.gen(function* () {
-      const server = yield* redisServer
+      const server = yield* TestRedis.make
       yield* server.freeze
       // The layer is there long before the server is.
       const client = yield* at(server.port, { connectTimeout: "50 millis", commandTimeout: "1 minute" })
@@ -382,7 +382,7 @@ describe.skipIf(cannotRunRedis())("RedisClient", () => {
 
   it.live("closes while Redis is frozen, and while it is away", () =>
     Effect.gen(function* () {
-      const server = yield* redisServer
+      const server = yield* TestRedis.make
       const before = sockets()
       for (const trouble of [server.freeze, server.kill]) {
         const scope = yield* Scope.make()
@@ -399,7 +399,7 @@ describe.skipIf(cannotRunRedis())("RedisClient", () => {
 
   it.live("a caller that is interrupted gets away at once", () =>
     Effect.gen(function* () {
-      const server = yield* redisServer
+      const server = yield* TestRedis.make
       const client = yield* at(server.port, { commandTimeout: "1 hour" })
       yield* server.freeze
       const waiting = yield* Effect.forkChild(ping(client))
@@ -412,7 +412,7 @@ describe.skipIf(cannotRunRedis())("RedisClient", () => {
 
   it.live("no reason repeats what Redis says of arguments", () =>
     Effect.gen(function* () {
-      const client = yield* at((yield* redisServer).port)
+      const client = yield* at((yield* TestRedis.make).port)
       const calls: ReadonlyArray<(one: RedisClient.RedisClient["Service"]) => Promise<unknown>> = [
         (one) => one.call("CONFIG", "SET", "topsecret", "a"),
         (one) => one.call("ACL", "SETUSER", "x", "topsecret"),
@@ -429,7 +429,7 @@ describe.skipIf(cannotRunRedis())("RedisClient", () => {
 
   it.live("many who watch one client share their listeners, and the outage is told once", () =>
     Effect.gen(function* () {
-      const server = yield* redisServer
+      const server = yield* TestRedis.make
       const own = yield* Effect.acquireRelease(
         Effect.sync(() => new Redis({ port: server.port, host: "127.0.0.1", retryStrategy: () => 20 })),
         (client) => Effect.sync(() => client.disconnect())
@@ -463,7 +463,7 @@ describe.skipIf(cannotRunRedis())("RedisClient", () => {
 
   it.live("layerFrom uses a client and leaves it open, with no listener of ours", () =>
     Effect.gen(function* () {
-      const server = yield* redisServer
+      const server = yield* TestRedis.make
       const own = yield* Effect.acquireRelease(
         Effect.sync(() => new Redis({ port: server.port, host: "127.0.0.1" })),
         (client) => Effect.sync(() => client.disconnect())
@@ -485,7 +485,7 @@ describe.skipIf(cannotRunRedis())("RedisClient", () => {
 
   it.live("a replica says that it takes no writes", () =>
     Effect.gen(function* () {
-      const server = yield* redisServer
+      const server = yield* TestRedis.make
       const client = yield* at(server.port)
       yield* RedisClient.call(client, (one) => one.replicaof("127.0.0.1", 1))
       assert.strictEqual(yield* reason(RedisClient.call(client, (one) => one.set("a", "b"))), "ReadOnly")

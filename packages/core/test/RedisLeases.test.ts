@@ -12,17 +12,17 @@ import * as Scope from "effect/Scope"
 import * as TestClock from "effect/testing/TestClock"
 import { Redis } from "ioredis"
 
+import * as TestRedis from "../../testing/src/TestRedis.ts"
 import { Leases } from "../src/Lease.ts"
 import * as RedisClient from "../src/RedisClient.ts"
 import * as RedisLeases from "../src/RedisLeases.ts"
 import { isFree, leaseContract, Takers } from "./leaseContract.ts"
 import { assertExclusive, holders } from "./leaseLog.ts"
-import { cannotRunRedis, type RedisServer, redisServer } from "./redisServer.ts"
 import { eventually, refusal } from "./support.ts"
 
-const without = cannotRunRedis()
+const without = TestRedis.isMissing()
 
-const connect = (server: RedisServer) =>
+const connect = (server: TestRedis.TestRedis) =>
   Effect.acquireRelease(
     Effect.sync(() => new Redis(server.url, { retryStrategy: () => 20 }).on("error", () => undefined)),
     (client) => Effect.sync(() => client.disconnect())
@@ -37,7 +37,7 @@ if (!without) {
     Layer.effect(
       Takers,
       Effect.gen(function* () {
-        const server = yield* redisServer
+        const server = yield* TestRedis.make
         const leases = Effect.map(connect(server), (client) => RedisLeases.make(client, { ttl }))
         return Takers.of({ one: yield* leases, other: yield* leases })
       })
@@ -264,7 +264,7 @@ describe("taking", () => {
 describe.skipIf(without)("with a real Redis", () => {
   it.live("is granted, renewed and released with a client that answers numbers as text", () =>
     Effect.gen(function* () {
-      const server = yield* redisServer
+      const server = yield* TestRedis.make
       const client = yield* Effect.acquireRelease(
         Effect.sync(() => new Redis(server.url, { stringNumbers: true })),
         (one) => Effect.sync(() => one.disconnect())
@@ -285,7 +285,7 @@ describe.skipIf(without)("with a real Redis", () => {
 
   it.live("is granted to who asks again because the answer was lost, and to nobody else", () =>
     Effect.gen(function* () {
-      const server = yield* redisServer
+      const server = yield* TestRedis.make
       const client = yield* connect(server)
       // What a client does whose connection broke after Redis had run the script.
       const twice = {
@@ -307,7 +307,7 @@ describe.skipIf(without)("with a real Redis", () => {
 
   it.live("keeps its keys under the prefix, and the fence when the lease has expired", () =>
     Effect.gen(function* () {
-      const server = yield* redisServer
+      const server = yield* TestRedis.make
       const client = yield* connect(server)
       const layer = RedisLeases.layer({ prefix: "mine:", ttl: "100 millis" }).pipe(
         Layer.provide(RedisClient.layer({ url: Redacted.make(server.url) }))
@@ -331,7 +331,7 @@ describe.skipIf(without)("with a real Redis", () => {
 
   it.live("grows its fence although the clock of Redis is behind it", () =>
     Effect.gen(function* () {
-      const client = yield* connect(yield* redisServer)
+      const client = yield* connect(yield* TestRedis.make)
       const ahead = 2 ** 52
       yield* Effect.promise(() => client.set("nexobot:lease:{a}:fence", `${ahead}`))
       const fences = yield* Effect.forEach([1, 2], () =>
@@ -345,7 +345,7 @@ describe.skipIf(without)("with a real Redis", () => {
     "a frozen holder's lease expires; when it wakes up it knows, and its fence is the smaller one",
     () =>
       Effect.gen(function* () {
-        const server = yield* redisServer
+        const server = yield* TestRedis.make
         const { entries, next, start } = yield* holders
         const frozen = yield* start("redis", server.url, 500)
         const before = yield* next("the first holds it", 0, ({ event }) => event === "begin")
@@ -369,7 +369,7 @@ describe.skipIf(without)("with a real Redis", () => {
     "processes contend while it is frozen, killed and restarted: one holder at a time, with growing fences",
     () =>
       Effect.gen(function* () {
-        const server = yield* redisServer
+        const server = yield* TestRedis.make
         const { entries, next, start } = yield* holders
         yield* Effect.all(
           [0, 1, 2].map(() => start("redis", server.url, 400, 700)),
@@ -401,7 +401,7 @@ describe.skipIf(without)("with a real Redis", () => {
 
   it.live("one that comes back empty: the holder loses it at its next renewal, and fences grow", () =>
     Effect.gen(function* () {
-      const server = yield* redisServer
+      const server = yield* TestRedis.make
       const leases = RedisLeases.make(yield* connect(server), { ttl: "3 seconds" })
       const lease = Option.getOrThrow(yield* leases.take("a"))
       yield* server.restart
@@ -413,7 +413,7 @@ describe.skipIf(without)("with a real Redis", () => {
 
   it.live("says what the client of this package says when Redis is away", () =>
     Effect.gen(function* () {
-      const server = yield* redisServer
+      const server = yield* TestRedis.make
       const layer = RedisLeases.layer().pipe(Layer.provide(RedisClient.layer({ url: Redacted.make(server.url) })))
       const leases = Context.get(yield* Layer.build(layer), Leases)
       assert.isTrue(yield* isFree(leases, "a"))
@@ -425,7 +425,7 @@ describe.skipIf(without)("with a real Redis", () => {
 
   it.live("fails with a reason while it cannot be reached", () =>
     Effect.gen(function* () {
-      const server = yield* redisServer
+      const server = yield* TestRedis.make
       const client = yield* connect(server)
       const leases = RedisLeases.make(client, { ttl: Duration.millis(300) })
       assert.isTrue(yield* isFree(leases, "a"))

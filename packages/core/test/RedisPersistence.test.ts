@@ -18,18 +18,18 @@ import * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
 import * as TestClock from "effect/testing/TestClock"
 
+import * as TestRedis from "../../testing/src/TestRedis.ts"
 import * as RedisClient from "../src/RedisClient.ts"
 import { RedisClientError } from "../src/RedisClientError.ts"
 import * as RedisPersistence from "../src/RedisPersistence.ts"
-import { cannotRunRedis, redisServer, redisServerWith, type RedisServer } from "./redisServer.ts"
 import { child, eventually, fewTurns, fixture, refusal } from "./support.ts"
 
-const layer = (server: RedisServer, options?: RedisPersistence.RedisPersistenceOptions) =>
+const layer = (server: TestRedis.TestRedis, options?: RedisPersistence.RedisPersistenceOptions) =>
   RedisPersistence.layer(options).pipe(
     Layer.provide(RedisClient.layer({ host: "127.0.0.1", port: server.port, commandTimeout: "300 millis" }))
   )
 
-const open = (server: RedisServer, options?: RedisPersistence.RedisPersistenceOptions) =>
+const open = (server: TestRedis.TestRedis, options?: RedisPersistence.RedisPersistenceOptions) =>
   Effect.map(Layer.build(layer(server, options)), (context) => Context.get(context, Redis.Redis))
 
 /** The reason of the `RedisClientError` below whatever it fails with. */
@@ -74,10 +74,10 @@ const waitFor = (redis: Redis.Redis["Service"], count: string) =>
     Effect.map(connected(redis), (now) => (now === count ? true : undefined))
   )
 
-describe.skipIf(cannotRunRedis())("RedisPersistence", () => {
+describe.skipIf(TestRedis.isMissing())("RedisPersistence", () => {
   it.live("sends commands, and fails with the reason", () =>
     Effect.gen(function* () {
-      const server = yield* redisServer
+      const server = yield* TestRedis.make
       const redis = yield* open(server)
       assert.strictEqual(yield* redis.send("SET", "a", "1"), "OK")
       assert.deepStrictEqual(yield* redis.send("mget", "a", "b"), ["1", null])
@@ -96,7 +96,7 @@ describe.skipIf(cannotRunRedis())("RedisPersistence", () => {
 
   it.live("runs a script also after Redis forgot it", () =>
     Effect.gen(function* () {
-      const server = yield* redisServer
+      const server = yield* TestRedis.make
       const redis = yield* open(server)
       assert.strictEqual(yield* redis.eval(add)("n", 2), 2)
       yield* redis.send("SCRIPT", "FLUSH")
@@ -108,7 +108,7 @@ describe.skipIf(cannotRunRedis())("RedisPersistence", () => {
 
   it.live("runs a script on a cluster", () =>
     Effect.gen(function* () {
-      const server = yield* redisServerWith("--cluster-enabled yes --cluster-announce-ip 127.0.0.1".split(" "))
+      const server = yield* TestRedis.makeWith("--cluster-enabled yes --cluster-announce-ip 127.0.0.1".split(" "))
       const direct = yield* open(server)
       yield* direct.send("CLUSTER", "ADDSLOTSRANGE", "0", "16383")
       const cluster = RedisClient.layer({ cluster: [{ host: "127.0.0.1", port: server.port }] })
@@ -130,7 +130,7 @@ describe.skipIf(cannotRunRedis())("RedisPersistence", () => {
 
   it.live("a subscription is there when it returns, survives a restart and begins without Redis too", () =>
     Effect.gen(function* () {
-      const server = yield* redisServer
+      const server = yield* TestRedis.make
       const redis = yield* open(server)
       const messages = yield* redis.subscribe("news")
       yield* redis.send("PUBLISH", "news", "1")
@@ -153,7 +153,7 @@ describe.skipIf(cannotRunRedis())("RedisPersistence", () => {
   it.effect("a subscription whose peer says nothing any more is made anew", () =>
     Effect.gen(function* () {
       const clock = yield* TestClock.testClockWith(Effect.succeed)
-      const server = yield* clock.withLive(redisServer)
+      const server = yield* clock.withLive(TestRedis.make)
       const redis = yield* open(server)
       yield* redis.subscribe("news")
       const subscriber = clock.withLive(
@@ -186,7 +186,7 @@ describe.skipIf(cannotRunRedis())("RedisPersistence", () => {
 
   it.live("leaves no socket behind: shared, subscribed and blocked", () =>
     Effect.gen(function* () {
-      const server = yield* redisServer
+      const server = yield* TestRedis.make
       const before = sockets()
       for (const trouble of [Effect.void, server.freeze]) {
         const scope = yield* Scope.make()
@@ -213,7 +213,7 @@ describe.skipIf(cannotRunRedis())("RedisPersistence", () => {
 
   it.live("a blocking command may take as long as it blocks, and a command timeout more", () =>
     Effect.gen(function* () {
-      const server = yield* redisServer
+      const server = yield* TestRedis.make
       const redis = yield* open(server)
       const table: ReadonlyArray<readonly [command: string, ...args: ReadonlyArray<string>]> = [
         ["BLPOP", "none", "0.5"],
@@ -242,7 +242,7 @@ describe.skipIf(cannotRunRedis())("RedisPersistence", () => {
 
   it.live("a reserved connection that broke fails, and the next is new", () =>
     Effect.gen(function* () {
-      const server = yield* redisServer
+      const server = yield* TestRedis.make
       const redis = yield* open(server, { maxConnections: 1 })
       const blocked = yield* Effect.forkChild(
         reason(Effect.scoped(Effect.flatMap(redis.reserve, (one) => one.send("BLPOP", "list", "0"))))
@@ -263,7 +263,7 @@ describe.skipIf(cannotRunRedis())("RedisPersistence", () => {
 
   it.live("maxConnections and acquireTimeout: who waits too long for a connection fails", () =>
     Effect.gen(function* () {
-      const server = yield* redisServer
+      const server = yield* TestRedis.make
       const redis = yield* open(server, { maxConnections: 1, acquireTimeout: "50 millis" })
       yield* redis.reserve
       const result = yield* Effect.result(Effect.scoped(redis.reserve))
@@ -273,7 +273,7 @@ describe.skipIf(cannotRunRedis())("RedisPersistence", () => {
 
   it.live("minConnections and idleTimeout: how many stay", () =>
     Effect.gen(function* () {
-      const server = yield* redisServer
+      const server = yield* TestRedis.make
       yield* Effect.scoped(Effect.flatMap(open(server, { minConnections: 2 }), (redis) => waitFor(redis, "3")))
       const redis = yield* open(server, { idleTimeout: "50 millis" })
       yield* Effect.scoped(Effect.andThen(redis.reserve, waitFor(redis, "2")))
@@ -282,17 +282,17 @@ describe.skipIf(cannotRunRedis())("RedisPersistence", () => {
   )
 })
 
-const limiterOf = (server: RedisServer) =>
+const limiterOf = (server: TestRedis.TestRedis) =>
   Layer.build(RateLimiter.layer.pipe(Layer.provide(RateLimiter.layerStoreRedis()), Layer.provide(layer(server)))).pipe(
     Effect.map((context) => Context.get(context, RateLimiter.RateLimiter))
   )
 
-describe.skipIf(cannotRunRedis())("RateLimiter over Redis", () => {
+describe.skipIf(TestRedis.isMissing())("RateLimiter over Redis", () => {
   it.live(
     "three processes together are admitted exactly as often as the limit says",
     () =>
       Effect.gen(function* () {
-        const server = yield* redisServer
+        const server = yield* TestRedis.make
         const program = [fixture("limiter.ts"), `${server.port}`, "50", "40"]
         const children = yield* Effect.all([child(program), child(program), child(program)], { concurrency: 3 })
         const passed = children.map(({ line }) => Number(line))
@@ -306,7 +306,7 @@ describe.skipIf(cannotRunRedis())("RateLimiter over Redis", () => {
 
   it.live("fails with a typed error while Redis is frozen or away, and works again", () =>
     Effect.gen(function* () {
-      const server = yield* redisServer
+      const server = yield* TestRedis.make
       const limiter = yield* limiterOf(server)
       for (const algorithm of ["fixed-window", "token-bucket"] as const) {
         const consume = limiter.consume({ key: algorithm, limit: 2, window: "1 hour", algorithm })
@@ -331,10 +331,10 @@ class Twice extends Persistable.Class<{ payload: { n: number } }>()("Twice", {
   success: Schema.Number
 }) {}
 
-describe.skipIf(cannotRunRedis())("PersistedCache over Redis", () => {
+describe.skipIf(TestRedis.isMissing())("PersistedCache over Redis", () => {
   it.live("looks up once for two caches, and fails with a typed error without Redis", () =>
     Effect.gen(function* () {
-      const server = yield* redisServer
+      const server = yield* TestRedis.make
       let lookups = 0
       const cache = Effect.flatMap(Layer.build(Layer.provide(Persistence.layerRedis, layer(server))), (context) =>
         PersistedCache.make((key: Twice) => Effect.sync(() => ((lookups += 1), key.n * 2)), {
@@ -356,7 +356,7 @@ describe.skipIf(cannotRunRedis())("PersistedCache over Redis", () => {
   )
 })
 
-const queueOf = (server: RedisServer) =>
+const queueOf = (server: TestRedis.TestRedis) =>
   Layer.build(
     PersistedQueue.layer.pipe(
       Layer.provide(PersistedQueue.layerStoreRedis({ pollInterval: "20 millis" })),
@@ -368,10 +368,10 @@ const queueOf = (server: RedisServer) =>
     )
   )
 
-describe.skipIf(cannotRunRedis())("PersistedQueue over Redis", () => {
+describe.skipIf(TestRedis.isMissing())("PersistedQueue over Redis", () => {
   it.live("hands each element to one taker, and waits through an outage", () =>
     Effect.gen(function* () {
-      const server = yield* redisServer
+      const server = yield* TestRedis.make
       const [one, other] = yield* Effect.all([queueOf(server), queueOf(server)])
       yield* Effect.forEach(["a", "b", "c", "d"], (value) => one.offer(value))
       const taken = yield* Effect.all(

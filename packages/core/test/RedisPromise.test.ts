@@ -4,6 +4,7 @@ import * as Effect from "effect/Effect"
 import { RateLimiterError } from "effect/persistence/RateLimiter"
 import { Redis } from "ioredis"
 
+import * as TestRedis from "../../testing/src/TestRedis.ts"
 import * as Backoff from "../src/Backoff.ts"
 import {
   type PromiseRateLimitOptions,
@@ -11,10 +12,9 @@ import {
   rateLimit,
   sharedCircuitBreaker
 } from "../src/internal/promise/redis.ts"
-import { cannotRunRedis, redisServer, type RedisServer } from "./redisServer.ts"
 import { eventually, refusal } from "./support.ts"
 
-const connect = (server: RedisServer) =>
+const connect = (server: TestRedis.TestRedis) =>
   Effect.acquireRelease(
     Effect.promise(async () => {
       const client = new Redis({ port: server.port, host: "127.0.0.1", enableOfflineQueue: false, commandTimeout: 300 })
@@ -44,10 +44,10 @@ const limited = (redis: Redis, options: Partial<PromiseRateLimitOptions> = {}) =
 
 const boom = () => Promise.reject(new Error("boom"))
 
-describe.skipIf(cannotRunRedis())("Redis for plain Node", () => {
+describe.skipIf(TestRedis.isMissing())("Redis for plain Node", () => {
   it.live("rateLimit: two share a limit by key and prefix, in either algorithm", () =>
     Effect.gen(function* () {
-      const server = yield* redisServer
+      const server = yield* TestRedis.make
       const [redis, second] = yield* Effect.all([connect(server), connect(server)])
       const table: ReadonlyArray<Partial<PromiseRateLimitOptions>> = [
         {},
@@ -66,7 +66,7 @@ describe.skipIf(cannotRunRedis())("Redis for plain Node", () => {
 
   it.live("rateLimit: onExceeded delay waits, limit and window say how long; an abort ends the wait", () =>
     Effect.gen(function* () {
-      const server = yield* redisServer
+      const server = yield* TestRedis.make
       const redis = yield* connect(server)
       const short = yield* limited(redis, { limit: 2, window: "50 millis", onExceeded: "delay", key: "short" })
       const calls = Array.from({ length: 6 }, () => short.execute(() => "passed"))
@@ -83,7 +83,7 @@ describe.skipIf(cannotRunRedis())("Redis for plain Node", () => {
 
   it.live("rateLimit: rejects while Redis is frozen, and leaves the client open when it closes", () =>
     Effect.gen(function* () {
-      const server = yield* redisServer
+      const server = yield* TestRedis.make
       const redis = yield* connect(server)
       yield* Effect.scoped(
         Effect.gen(function* () {
@@ -99,7 +99,7 @@ describe.skipIf(cannotRunRedis())("Redis for plain Node", () => {
 
   it.live("after close: rejects with an error that says so, also calls in flight, which are aborted", () =>
     Effect.gen(function* () {
-      const redis = yield* connect(yield* redisServer)
+      const redis = yield* connect(yield* TestRedis.make)
       const makers: ReadonlyArray<
         readonly [name: string, make: () => ReturnType<typeof rateLimit> & { readonly state?: () => Promise<unknown> }]
       > = [
@@ -139,7 +139,7 @@ describe.skipIf(cannotRunRedis())("Redis for plain Node", () => {
 
   it.live("sharedCircuitBreaker: the first calls do not wait for a frozen Redis", () =>
     Effect.gen(function* () {
-      const server = yield* redisServer
+      const server = yield* TestRedis.make
       const redis = yield* Effect.acquireRelease(
         Effect.promise(async () => {
           const client = new Redis({ port: server.port, host: "127.0.0.1", commandTimeout: 20_000 })
@@ -162,7 +162,7 @@ describe.skipIf(cannotRunRedis())("Redis for plain Node", () => {
 
   it.live("sharedCircuitBreaker: closes again with a client that answers numbers as text", () =>
     Effect.gen(function* () {
-      const server = yield* redisServer
+      const server = yield* TestRedis.make
       const redis = yield* Effect.acquireRelease(
         Effect.sync(() => new Redis({ port: server.port, host: "127.0.0.1", stringNumbers: true })),
         (client) => Effect.sync(() => client.disconnect())
@@ -190,7 +190,7 @@ describe.skipIf(cannotRunRedis())("Redis for plain Node", () => {
 
   it.live("rateLimit: waits as long with a client that answers numbers as text", () =>
     Effect.gen(function* () {
-      const server = yield* redisServer
+      const server = yield* TestRedis.make
       const redis = yield* Effect.acquireRelease(
         Effect.sync(() => new Redis({ port: server.port, host: "127.0.0.1", stringNumbers: true })),
         (client) => Effect.sync(() => client.disconnect())
@@ -227,7 +227,7 @@ describe.skipIf(cannotRunRedis())("Redis for plain Node", () => {
 
   it.live("rateLimit refuses options that cannot work", () =>
     Effect.gen(function* () {
-      const redis = yield* connect(yield* redisServer)
+      const redis = yield* connect(yield* TestRedis.make)
       const bad: ReadonlyArray<readonly [option: string, options: object]> = [
         ["limit", { limit: 0 }],
         ["window", { window: 0 }],
@@ -248,7 +248,7 @@ describe.skipIf(cannotRunRedis())("Redis for plain Node", () => {
 
   it.live("sharedCircuitBreaker: one opens the other's circuit of that key, and of that prefix, alone", () =>
     Effect.gen(function* () {
-      const server = yield* redisServer
+      const server = yield* TestRedis.make
       const redis = yield* connect(server)
       const make = (node: string, options: Partial<PromiseSharedCircuitBreakerOptions> = {}) =>
         Effect.acquireRelease(

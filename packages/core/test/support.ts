@@ -1,7 +1,5 @@
 import * as ChildProcess from "node:child_process"
-import * as Crypto from "node:crypto"
 import * as Fs from "node:fs"
-import * as Net from "node:net"
 import * as Os from "node:os"
 import * as Path from "node:path"
 import { fileURLToPath } from "node:url"
@@ -57,18 +55,6 @@ export const identityOf = Effect.fnUntraced(function* (pid: number) {
 export const fewTurns = Effect.promise(async () => {
   for (let turn = 0; turn < 10; turn++) await new Promise((resolve) => setImmediate(resolve))
 })
-
-/** A port that is free at the moment, from a range below those that the system gives to clients. */
-export const freePort = (from: number, to: number): Effect.Effect<number> =>
-  Effect.callback<number | undefined>((resume) => {
-    const port = Crypto.randomInt(from, to)
-    const server = Net.createServer()
-    server.once("error", () => resume(Effect.succeed(undefined)))
-    server.listen(port, "127.0.0.1", () => server.close(() => resume(Effect.succeed(port))))
-  }).pipe(
-    Effect.repeat({ until: (port) => port !== undefined }),
-    Effect.flatMap((port) => (port === undefined ? Effect.die(new Error("no port is free")) : Effect.succeed(port)))
-  )
 
 export interface Child {
   readonly process: ChildProcess.ChildProcess

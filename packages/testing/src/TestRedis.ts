@@ -1,14 +1,27 @@
+/**
+ * A real redis-server of the test's own: a free port, a folder of its own, nothing kept on disk, gone with the scope.
+ *
+ * @since 0.1.0
+ */
 import * as ChildProcess from "node:child_process"
 import * as Net from "node:net"
 
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 
-import { eventually, freePort, skip, temporaryFolder } from "./support.ts"
+import * as Binary from "./Binary.ts"
+import { eventually } from "./Expect.ts"
+import * as TestFolder from "./TestFolder.ts"
+import * as TestPort from "./TestPort.ts"
 
-/** A redis-server of the test's own: a free port, a folder of its own, nothing kept on disk. */
-export interface RedisServer {
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export interface TestRedis {
   readonly port: number
+  /** Where it would keep its files. */
+  readonly folder: string
   readonly url: string
   /** Of the process that runs now; `restart` makes another. */
   readonly pid: number
@@ -21,18 +34,19 @@ export interface RedisServer {
   readonly thaw: Effect.Effect<void>
 }
 
-/** Whether there is no redis-server here: the tests that need one are skipped then, except on CI, where they fail. */
-export const cannotRunRedis = (): boolean => {
-  const missing = ChildProcess.spawnSync("redis-server", ["--version"]).error !== undefined
-  if (missing && process.env.CI === "true") throw new Error("CI has to have redis-server: apt-get install redis-server")
-  return skip(missing, "there is no redis-server here: apt-get install redis-server")
-}
+/**
+ * Whether there is no redis-server here: the tests that need one are skipped then, except on CI, where this throws.
+ *
+ * @category operations
+ * @since 0.1.0
+ */
+export const isMissing = (): boolean => Binary.skipWithout("redis-server", "apt-get install redis-server")
 
 /**
  * Below the ports that the system gives to clients, as a client that tries a dead port there can connect to itself; so is
  * the port of a cluster's own, which is higher by 10,000.
  */
-const ownPort = freePort(11_000, 22_000)
+const ownPort = TestPort.free(11_000, 22_000)
 
 /** Whether it answers PING; its socket is gone by then. */
 const answers = (port: number): Effect.Effect<true | undefined> =>
@@ -54,9 +68,13 @@ const start = Effect.fnUntraced(function* (port: number, folder: string, args: R
   const [file] = args
   const before = file === undefined || file.startsWith("--") ? [] : [file]
   const settings = ["--port", `${port}`, "--bind", "127.0.0.1", "--dir", folder, "--save", "", "--appendonly", "no"]
-  const running = ChildProcess.spawn("redis-server", [...before, ...settings, ...args.slice(before.length)], {
-    stdio: "ignore"
-  })
+  const running = ChildProcess.spawn(
+    Binary.find("redis-server") ?? "redis-server",
+    [...before, ...settings, ...args.slice(before.length)],
+    {
+      stdio: "ignore"
+    }
+  )
   running.once("error", () => undefined)
   yield* eventually(
     `redis-server answers on ${port}`,
@@ -71,17 +89,24 @@ const start = Effect.fnUntraced(function* (port: number, folder: string, args: R
 
 const end = (running: ChildProcess.ChildProcess): Effect.Effect<void> =>
   Effect.callback((resume) => {
-    if (running.exitCode !== null || running.signalCode !== null) return resume(Effect.void)
+    // Without a pid nothing was started, and a signal would go to somebody else.
+    const ended = running.pid === undefined || running.exitCode !== null || running.signalCode !== null
+    if (ended) return resume(Effect.void)
     running.once("exit", () => resume(Effect.void))
     running.kill("SIGKILL")
     return undefined
   })
 
-/** With settings of its own, as `["--requirepass", "…"]`. */
-export const redisServerWith = Effect.fnUntraced(function* (
+/**
+ * With settings of its own, as `["--requirepass", "…"]`.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const makeWith = Effect.fnUntraced(function* (
   args: ReadonlyArray<string>
-): Effect.fn.Return<RedisServer, never, Scope.Scope> {
-  const folder = yield* temporaryFolder
+): Effect.fn.Return<TestRedis, never, Scope.Scope> {
+  const folder = yield* TestFolder.make
   // Somebody else may have been quicker to take the port.
   let { port, running } = yield* Effect.gen(function* () {
     const free = yield* ownPort
@@ -91,6 +116,7 @@ export const redisServerWith = Effect.fnUntraced(function* (
   const signal = (name: NodeJS.Signals) => Effect.sync(() => void running.kill(name))
   return {
     port,
+    folder,
     url: `redis://127.0.0.1:${port}`,
     get pid() {
       return running.pid ?? 0
@@ -105,4 +131,8 @@ export const redisServerWith = Effect.fnUntraced(function* (
   }
 })
 
-export const redisServer: Effect.Effect<RedisServer, never, Scope.Scope> = redisServerWith([])
+/**
+ * @category constructors
+ * @since 0.1.0
+ */
+export const make: Effect.Effect<TestRedis, never, Scope.Scope> = makeWith([])
