@@ -51,24 +51,28 @@ export const entriesOf = <A extends object>(
 }
 
 /**
- * Throws `OptionError`, in the name of `module`, for a dependency that is no target, and for a cycle, which it names.
+ * Throws `OptionError`, in the name of `module` and its option, for a dependency that is no target, and for a cycle, which
+ * it names.
  *
  * @category constructors
  * @since 0.1.0
  */
 export const make = (
   targets: Readonly<Record<string, { readonly dependsOn?: ReadonlyArray<string> }>>,
-  module = "Dependencies"
+  module = "Dependencies",
+  option = "targets"
 ): Dependencies => {
   const { fail } = Options.checks(module)
   const needs = new Map(entriesOf(targets, module).map(([name, { dependsOn = [] }]) => [name, dependsOn] as const))
   const neededBy = new Map<string, Array<string>>()
   const open = new Map<string, number>()
   for (const [name, parents] of needs) {
-    const distinct = new Set(Array.isArray(parents) ? parents : fail(`targets.${name}.dependsOn`, parents, "an array"))
+    const distinct = new Set(
+      Array.isArray(parents) ? parents : fail(`${option}.${name}.dependsOn`, parents, "an array")
+    )
     open.set(name, distinct.size)
     for (const parent of distinct) {
-      if (!needs.has(parent)) fail(`targets.${name}.dependsOn`, parent, "the name of another target")
+      if (!needs.has(parent)) fail(`${option}.${name}.dependsOn`, parent, "the name of another target")
       const children = neededBy.get(parent) ?? []
       children.push(name)
       neededBy.set(parent, children)
@@ -85,7 +89,7 @@ export const make = (
       if (left === 0) sorted.push(child)
     }
   }
-  if (rank.size < needs.size) fail("targets", cycleIn(needs, rank), "dependencies without a cycle")
+  if (rank.size < needs.size) fail(option, cycleIn(needs, rank), "dependencies without a cycle")
   return { of: needs, rank }
 }
 

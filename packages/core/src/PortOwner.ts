@@ -3,8 +3,11 @@
  *
  * @since 0.1.0
  */
+import * as Net from "node:net"
+
 import * as Effect from "effect/Effect"
 
+import * as IpAddress from "./internal/ipAddress.ts"
 import * as ProcessIdentity from "./ProcessIdentity.ts"
 import { isDead, ProcessTable, type Unsupported } from "./ProcessTable.ts"
 
@@ -23,11 +26,29 @@ export interface PortHolders {
 }
 
 /**
+ * Whether a listener on the first address keeps somebody from listening on the second one, with the same port. Both must
+ * be IP addresses; one that IPv6 maps (`::ffff:127.0.0.1`) is the IPv4 address.
+ *
+ * `::` is taken for every address of both families. A listener may leave IPv4 out (`IPV6_V6ONLY`), but `/proc` does not
+ * tell: then this sees an obstacle that is none, which is safer than the other way round.
+ *
+ * @category predicates
+ * @since 0.1.0
+ */
+export const conflicts = (a: string, b: string): boolean => {
+  const [one, other] = [IpAddress.plain(a), IpAddress.plain(b)]
+  if (one === other || one === "::" || other === "::") return true
+  return (one === "0.0.0.0" && Net.isIPv4(other)) || (other === "0.0.0.0" && Net.isIPv4(one))
+}
+
+/**
  * Finds the holders of a port.
  *
  * With `expected`, those pids are looked at first, and nobody else if they hold every listening socket: looking through
  * the open files of every process costs milliseconds, and is needed only when something is wrong. Without `others`
  * nobody else is looked at in any case; the sockets that are not theirs count as unseen.
+ *
+ * With `address`, only listeners count that are in the way of one on that address, see `conflicts`.
  *
  * @category operations
  * @since 0.1.0
@@ -38,10 +59,16 @@ export const find = Effect.fnUntraced(function* (
     readonly expected?: ReadonlyArray<number>
     /** `true` unless told. */
     readonly others?: boolean
+    /** An IP address; all of this machine's unless told. */
+    readonly address?: string
   } = {}
 ): Effect.fn.Return<PortHolders, Unsupported> {
   const table = yield* ProcessTable
-  const unclaimed = new Set((yield* table.listening(port)).map((socket) => socket.inode))
+  const { address } = options
+  const inTheWay = (yield* table.listening(port)).filter(
+    (socket) => address === undefined || conflicts(socket.address, address)
+  )
+  const unclaimed = new Set(inTheWay.map((socket) => socket.inode))
   if (unclaimed.size === 0) return { listening: false, holders: [], unseen: 0 }
   const wanted = new Set(unclaimed)
   const holders: Array<ProcessIdentity.ProcessIdentity> = []

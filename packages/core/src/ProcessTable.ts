@@ -7,10 +7,14 @@
  * @since 0.1.0
  */
 import * as Fs from "node:fs"
+import * as Os from "node:os"
 
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
+
+import * as IpAddress from "./internal/ipAddress.ts"
+import { parseProportional, parseUsage } from "./internal/processUsage.ts"
 
 /**
  * The platform cannot answer: it has no `/proc`, or hides the process in question there.
@@ -42,17 +46,44 @@ export interface ProcessStat {
   readonly state: string
   /** Clock ticks after boot at which it started: with the pid and the boot id it names a process for ever. */
   readonly startTime: number
+  /** Threads that have not ended. The first one may have, and be a zombie, while others go on. */
+  readonly threads: number
   /** At most 15 characters of the program's name. */
   readonly command: string
 }
 
 /**
- * A TCP socket in state LISTEN.
+ * What a process has used since it started, and uses now.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface ProcessUsage {
+  /** Milliseconds since it started; `undefined` where a container hides the machine's clock. */
+  readonly age: number | undefined
+  /** Processor time, in milliseconds, to a hundredth of a second. */
+  readonly cpu: number
+  /** Processor time of children that ended and that it asked for, in milliseconds. */
+  readonly reaped: number
+  /** Bytes that are resident (RSS), those included that it shares with others. */
+  readonly memory: number
+  /** How often its first thread has begun to wait: a process in one and the same wait has one and the same number. */
+  readonly waits: number
+}
+
+/**
+ * A socket that takes what comes from anybody: TCP in state LISTEN, or UDP bound to a port and connected to nobody.
  *
  * @category models
  * @since 0.1.0
  */
 export interface ListeningSocket {
+  readonly protocol: "tcp" | "udp"
+  /**
+   * Of this machine, as `127.0.0.1` or `::1`; an IPv4 address that IPv6 maps (`::ffff:127.0.0.1`) as the IPv4 address.
+   * `0.0.0.0` is every IPv4 address and `::` every address: whether it leaves IPv4 out is not to be seen in `/proc`.
+   */
+  readonly address: string
   readonly port: number
   readonly inode: string
 }
@@ -68,9 +99,19 @@ export interface ProcessTable {
   readonly all: Effect.Effect<ReadonlyArray<ProcessStat>, Unsupported>
   /** Its arguments joined by spaces; empty when it may not be read. */
   readonly commandLine: (pid: number) => Effect.Effect<string>
+  /** `undefined` when there is no such process, or it may not be read. */
+  readonly usage: (pid: number) => Effect.Effect<ProcessUsage | undefined, Unsupported>
+  /**
+   * Bytes that are resident, with its part of those that it shares (PSS): of several processes they can be added up. It
+   * is dearer than `usage`. `undefined` when it may not be read.
+   */
+  readonly proportionalMemory: (pid: number) => Effect.Effect<number | undefined, Unsupported>
   /** One variable of the environment it was started with; `undefined` when absent or not readable. */
   readonly variable: (pid: number, name: string) => Effect.Effect<string | undefined>
+  /** TCP only, as `PortOwner` asks for nothing else. */
   readonly listening: (port: number) => Effect.Effect<ReadonlyArray<ListeningSocket>, Unsupported>
+  /** All of the network namespace that this process is in, TCP and UDP. */
+  readonly listeners: Effect.Effect<ReadonlyArray<ListeningSocket>, Unsupported>
   /** Inodes of the sockets that a process has open; empty when they may not be read. */
   readonly sockets: (pid: number) => Effect.Effect<ReadonlySet<string>>
   /** Sends a signal by bare pid; `false` when there is no such process. Prefer `ProcessIdentity.signal`. */
@@ -107,6 +148,7 @@ const parseStat = (text: string): ProcessStat | undefined => {
     parent: number(1),
     group: number(2),
     session: number(3),
+    threads: number(17),
     startTime: number(19)
   }
   return Number.isInteger(stat.pid) && Number.isFinite(stat.startTime) ? stat : undefined
@@ -126,19 +168,53 @@ const isTaken = (pid: number): boolean => {
   }
 }
 
-const listenState = "0A"
-const listeningNow = (file: string, port: number): Array<ListeningSocket> => {
+/** States as in `/proc/net/tcp`; UDP has the number of "closed" for a socket that is connected to nobody. */
+const listenState = { tcp: "0A", udp: "07" }
+
+/** The kernel writes 32 bits at a time as a number, so that the bytes stand in the machine's own order. */
+const bytesOf = (hex: string): ReadonlyArray<number> =>
+  (hex.match(/.{8}/g) ?? []).flatMap((word) => {
+    const bytes = Array.from(Buffer.from(word, "hex"))
+    return Os.endianness() === "LE" ? bytes.toReversed() : bytes
+  })
+
+const addressOf = (hex: string): string => {
+  const bytes = bytesOf(hex)
+  if (bytes.length === 4) return bytes.join(".")
+  return IpAddress.plain((Buffer.from(bytes).toString("hex").match(/.{4}/g) ?? []).join(":"))
+}
+
+const listeningIn = (file: string, protocol: ListeningSocket["protocol"], only?: number): Array<ListeningSocket> => {
   const sockets: Array<ListeningSocket> = []
-  for (const line of (textOf(file) ?? "").split("\n").slice(1)) {
+  for (const line of (textOf(`/proc/net/${file}`) ?? "").split("\n").slice(1)) {
     const [, local = "", , state, , , , , , inode] = line.trim().split(/\s+/)
-    if (state !== listenState || inode === undefined) continue
-    if (parseInt(local.slice(local.lastIndexOf(":") + 1), 16) === port) sockets.push({ port, inode })
+    if (state !== listenState[protocol] || inode === undefined) continue
+    const colon = local.lastIndexOf(":")
+    const port = parseInt(local.slice(colon + 1), 16)
+    if (only === undefined || port === only)
+      sockets.push({ protocol, address: addressOf(local.slice(0, colon)), port, inode })
   }
   return sockets
 }
 
+const pathsIn = (folder: string): ReadonlyArray<string> => namesIn(folder).map((name) => `${folder}/${name}`)
+
+/** What it has open. Where the first thread has ended, only the others still know. */
+const filesOf = (pid: number): ReadonlyArray<string> => {
+  const open = pathsIn(`/proc/${pid}/fd`)
+  return open.length > 0 ? open : pathsIn(`/proc/${pid}/task`).flatMap((thread) => pathsIn(`${thread}/fd`))
+}
+
 const onLinux = <A>(feature: string, f: () => A): Effect.Effect<A, Unsupported> =>
   process.platform === "linux" ? Effect.sync(f) : Effect.fail(new Unsupported({ feature, platform: process.platform }))
+
+/** A table that is not there says nothing: it must not be taken for one in which nobody listens. */
+const ofNetwork = <A>(feature: string, f: () => A): Effect.Effect<A, Unsupported> =>
+  Effect.suspend(() =>
+    process.platform !== "linux" || Fs.existsSync("/proc/net/tcp")
+      ? onLinux(feature, f)
+      : Effect.fail(new Unsupported({ feature, platform: process.platform }))
+  )
 
 const linux: ProcessTable = {
   bootId: onLinux("the boot id", () => (textOf("/proc/sys/kernel/random/boot_id") ?? "").trim()),
@@ -163,6 +239,13 @@ const linux: ProcessTable = {
         .filter((part) => part.length > 0)
         .join(" ")
     ),
+  usage: (pid) =>
+    onLinux("reading what a process uses", () => {
+      const [stat, status, uptime] = [`/proc/${pid}/stat`, `/proc/${pid}/status`, "/proc/uptime"].map(textOf)
+      return stat === undefined || status === undefined ? undefined : parseUsage({ stat, status, uptime: uptime ?? "" })
+    }),
+  proportionalMemory: (pid) =>
+    onLinux("reading the memory of a process", () => parseProportional(textOf(`/proc/${pid}/smaps_rollup`) ?? "")),
   variable: (pid, name) =>
     Effect.sync(() =>
       textOf(`/proc/${pid}/environ`)
@@ -171,16 +254,22 @@ const linux: ProcessTable = {
         ?.slice(name.length + 1)
     ),
   listening: (port) =>
-    onLinux("finding the owner of a port", () => [
-      ...listeningNow("/proc/net/tcp", port),
-      ...listeningNow("/proc/net/tcp6", port)
+    ofNetwork("finding the owner of a port", () => [
+      ...listeningIn("tcp", "tcp", port),
+      ...listeningIn("tcp6", "tcp", port)
     ]),
+  listeners: ofNetwork("listing listening sockets", () => [
+    ...listeningIn("tcp", "tcp"),
+    ...listeningIn("tcp6", "tcp"),
+    ...listeningIn("udp", "udp"),
+    ...listeningIn("udp6", "udp")
+  ]),
   sockets: (pid) =>
     Effect.sync(() => {
       const inodes = new Set<string>()
-      for (const fd of namesIn(`/proc/${pid}/fd`)) {
+      for (const file of filesOf(pid)) {
         try {
-          const target = Fs.readlinkSync(`/proc/${pid}/fd/${fd}`)
+          const target = Fs.readlinkSync(file)
           if (target.startsWith("socket:[")) inodes.add(target.slice(8, -1))
         } catch {
           continue // closed between listing and reading
@@ -210,12 +299,14 @@ export const ProcessTable: Context.Reference<ProcessTable> = Context.Reference<P
 )
 
 /**
- * A process that ended and waits to be reaped, or is about to vanish. It still answers to `kill(pid, 0)`.
+ * A process that ended and waits to be reaped, or is about to vanish. It still answers to `kill(pid, 0)`. One whose first
+ * thread has ended while others go on looks like a zombie, and lives: it has its files, sockets and locks.
  *
  * @category predicates
  * @since 0.1.0
  */
-export const isDead = (stat: ProcessStat): boolean => stat.state === "Z" || stat.state === "X" || stat.state === "x"
+export const isDead = (stat: ProcessStat): boolean =>
+  stat.state === "X" || stat.state === "x" || (stat.state === "Z" && stat.threads <= 1)
 
 /**
  * The living descendants of a process, children before grandchildren.

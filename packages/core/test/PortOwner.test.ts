@@ -2,20 +2,23 @@ import * as Net from "node:net"
 
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 
 import * as PortOwner from "../src/PortOwner.ts"
 import { ProcessTable } from "../src/ProcessTable.ts"
 import { cannotBeNobody, child, fixture, lookAsNobody, tableWith } from "./support.ts"
 
-const listen = (host: string) =>
+const listenOn = (host: string, port: number) =>
   Effect.acquireRelease(
     Effect.callback<Net.Server, Error>((resume) => {
       const server = Net.createServer()
       server.once("error", (error) => resume(Effect.fail(error)))
-      server.listen(0, host, () => resume(Effect.succeed(server)))
+      server.listen(port, host, () => resume(Effect.succeed(server)))
     }),
     (server) => Effect.callback<void>((resume) => void server.close(() => resume(Effect.void)))
   )
+
+const listen = (host: string) => listenOn(host, 0)
 
 const portOf = (server: Net.Server): number => {
   const address = server.address()
@@ -30,6 +33,12 @@ const family = Effect.fnUntraced(function* (host: string) {
 })
 
 const pidsOf = ({ holders }: PortOwner.PortHolders) => holders.map(({ pid }) => pid).toSorted((a, b) => a - b)
+
+/** Whoever comes first. */
+const conflicts = (a: string, b: string) => {
+  assert.strictEqual(PortOwner.conflicts(a, b), PortOwner.conflicts(b, a))
+  return PortOwner.conflicts(a, b)
+}
 
 describe("PortOwner.find", () => {
   it.live("finds nobody on a port that is free", () =>
@@ -48,6 +57,47 @@ describe("PortOwner.find", () => {
       })
     )
   }
+
+  it.live("with an address, finds only who is in the way there", () =>
+    Effect.gen(function* () {
+      const port = portOf(yield* listen("127.0.0.1"))
+      const pids = (address: string) => Effect.map(PortOwner.find(port, { address }), pidsOf)
+      for (const address of ["127.0.0.1", "::ffff:7f00:1", "0.0.0.0", "::"]) {
+        assert.deepStrictEqual(yield* pids(address), [process.pid], address)
+      }
+      for (const address of ["127.0.0.2", "10.0.0.5", "::1"]) {
+        assert.deepStrictEqual(yield* PortOwner.find(port, { address }), { listening: false, holders: [], unseen: 0 })
+      }
+    })
+  )
+
+  it.live("the kernel agrees on what is in the way", () =>
+    Effect.gen(function* () {
+      const addresses = ["127.0.0.1", "127.0.0.2", "::ffff:127.0.0.1", "::1", "::ffff:0.0.0.0"]
+      for (const held of addresses) {
+        for (const wanted of addresses) {
+          const refused = yield* Effect.scoped(
+            Effect.gen(function* () {
+              const port = portOf(yield* listen(held))
+              return Exit.isFailure(yield* Effect.exit(listenOn(wanted, port)))
+            })
+          )
+          assert.strictEqual(PortOwner.conflicts(held, wanted), refused, `${held} and ${wanted}`)
+        }
+      }
+    })
+  )
+
+  it("every address of both families is in the way of all; every IPv4 address not of IPv6", () => {
+    for (const other of ["::", "0.0.0.0", "127.0.0.1", "::1", "fe80::1"]) {
+      assert.isTrue(conflicts("::", other), other)
+      assert.isTrue(conflicts("0:0:0:0:0:0:0:0", other), other)
+    }
+    for (const other of ["::1", "fe80::1"]) assert.isFalse(conflicts("0.0.0.0", other), other)
+    assert.isTrue(conflicts("::1", "0:0:0:0:0:0:0:1"))
+    assert.isTrue(conflicts("FE80::1%eth0", "fe80:0::1"))
+    assert.isFalse(conflicts("::1", "::2"))
+  })
 
   it.live("does not take who is connected for who listens", () =>
     Effect.gen(function* () {
@@ -109,7 +159,7 @@ describe("PortOwner.find", () => {
 
   it.effect("counts listeners whose holder cannot be seen", () =>
     Effect.gen(function* () {
-      const stat = { parent: 1, group: 1, session: 1, state: "S", startTime: 1, command: "x" }
+      const stat = { parent: 1, group: 1, session: 1, state: "S", threads: 1, startTime: 1, command: "x" }
       const found = yield* PortOwner.find(80).pipe(
         Effect.provideServiceEffect(
           ProcessTable,
@@ -117,8 +167,8 @@ describe("PortOwner.find", () => {
             bootId: Effect.succeed("b"),
             listening: (port) =>
               Effect.succeed([
-                { port, inode: "1" },
-                { port, inode: "2" }
+                { protocol: "tcp", address: "127.0.0.1", port, inode: "1" },
+                { protocol: "tcp", address: "::", port, inode: "2" }
               ]),
             all: Effect.succeed([
               { ...stat, pid: 7 },

@@ -219,20 +219,20 @@ describe("Probe.withTimeout", () => {
   })
 })
 
-describe("Probe.quorum", () => {
-  const of = (least: number, ...found: ReadonlyArray<Name>) => {
-    const [first = "healthy", ...others] = found
-    return Probe.quorum("some", least, [finding(first), ...others.map((one) => finding(one))]).check
-  }
+const quorum = (least: number, ...found: ReadonlyArray<Name>) => {
+  const [first = "healthy", ...others] = found
+  return Probe.quorum("some", least, [finding(first), ...others.map((one) => finding(one))]).check
+}
 
+describe("Probe.quorum", () => {
   it.effect("gives the verdict of the n-th best", () =>
     Effect.gen(function* () {
-      assert.strictEqual(yield* of(2, "healthy", "unhealthy", "healthy"), verdicts.healthy)
-      assert.strictEqual(yield* of(2, "healthy", "unhealthy", "unhealthy"), verdicts.unhealthy)
-      assert.strictEqual(yield* of(2, "healthy", "degraded", "unhealthy"), verdicts.degraded)
-      assert.strictEqual(yield* of(2, "unhealthy", "healthy", "inconclusive"), verdicts.inconclusive)
-      assert.strictEqual(yield* of(1, "unhealthy", "inconclusive", "healthy"), verdicts.healthy)
-      assert.strictEqual(yield* of(3, "healthy", "healthy", "unhealthy"), verdicts.unhealthy)
+      assert.strictEqual(yield* quorum(2, "healthy", "unhealthy", "healthy"), verdicts.healthy)
+      assert.strictEqual(yield* quorum(2, "healthy", "unhealthy", "unhealthy"), verdicts.unhealthy)
+      assert.strictEqual(yield* quorum(2, "healthy", "degraded", "unhealthy"), verdicts.degraded)
+      assert.strictEqual(yield* quorum(2, "unhealthy", "healthy", "inconclusive"), verdicts.inconclusive)
+      assert.strictEqual(yield* quorum(1, "unhealthy", "inconclusive", "healthy"), verdicts.healthy)
+      assert.strictEqual(yield* quorum(3, "healthy", "healthy", "unhealthy"), verdicts.unhealthy)
     })
   )
 
@@ -244,14 +244,15 @@ describe("Probe.quorum", () => {
   })
 })
 
-describe("Probe.question", () => {
-  const asking = (target: string, question: unknown, name = "asking") =>
-    Probe.make({ name, target, question, reports: [F.OutOfMemory], check: Effect.succeed(Verdict.healthy) })
-  const same = (one: Probe.Any, other: Probe.Any) =>
-    Probe.question(one) !== undefined && Equal.equals(Probe.question(one), Probe.question(other))
+const asking = (target: string, question: unknown, name = "asking") =>
+  Probe.make({ name, target, question, reports: [F.OutOfMemory], check: Effect.succeed(Verdict.healthy) })
+const same = (one: Probe.Any, other: Probe.Any) =>
+  Probe.question(one) !== undefined && Equal.equals(Probe.question(one), Probe.question(other))
+const secret = (value: string) => ({ key: Redacted.make(value), body: /ok/i, status: [200] })
+const toPort = () => new F.NotListening({ port: 7 })
 
+describe("Probe.question", () => {
   it("is equal for probes of one target with equal questions, whatever their names", () => {
-    const secret = (value: string) => ({ key: Redacted.make(value), body: /ok/i, status: [200] })
     assert.isTrue(same(asking("db", secret("a")), asking("db", secret("a"), "other")))
     assert.isFalse(same(asking("db", secret("a")), asking("db", secret("b"))))
     assert.isFalse(same(asking("db", secret("a")), asking("cache", secret("a"))))
@@ -266,18 +267,17 @@ describe("Probe.question", () => {
     assert.isTrue(same(Probe.degrade(probe, "OutOfMemory"), Probe.degrade(probe, "OutOfMemory")))
     assert.isTrue(same(Probe.withTimeout(probe, "1 second"), Probe.withTimeout(probe, 1000)))
     assert.isFalse(same(Probe.withTimeout(probe, "1 second"), Probe.withTimeout(probe, "2 seconds")))
-    const toPort = () => new F.NotListening({ port: 7 })
     assert.isTrue(same(Probe.map(probe, [F.NotListening], toPort), Probe.map(probe, [F.NotListening], toPort)))
     assert.isUndefined(Probe.question(Probe.all("both", [probe, probe])))
   })
 })
 
-describe("Probe.examine", () => {
-  const returning = (value: unknown) =>
-    Probe.examine(
-      Probe.make({ name: "it", reports: [F.OutOfMemory], check: Effect.succeed(value as typeof Verdict.healthy) })
-    )
+const returning = (value: unknown) =>
+  Probe.examine(
+    Probe.make({ name: "it", reports: [F.OutOfMemory], check: Effect.succeed(value as typeof Verdict.healthy) })
+  )
 
+describe("Probe.examine", () => {
   it.effect("hands verdicts on", () =>
     Effect.gen(function* () {
       for (const name of ["healthy", "inconclusive", "unhealthy"] as const) {

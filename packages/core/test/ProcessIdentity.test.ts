@@ -64,7 +64,8 @@ describe("ProcessIdentity", () => {
             ProcessTable,
             tableWith({
               bootId: Effect.succeed("b"),
-              stat: (pid) => Effect.succeed({ pid, startTime, state, parent: 1, group: 1, session: 1, command: "x" }),
+              stat: (pid) =>
+                Effect.succeed({ pid, startTime, state, parent: 1, group: 1, session: 1, threads: 1, command: "x" }),
               kill: (pid) => Effect.sync(() => sent.push(pid) > 0)
             })
           )
@@ -155,7 +156,16 @@ describe("terminate", () => {
           tableWith({
             bootId: Effect.succeed("b"),
             stat: (pid) =>
-              Effect.succeed({ pid, startTime: 10, state: "S", parent: 1, group: 1, session: 1, command: "x" }),
+              Effect.succeed({
+                pid,
+                startTime: 10,
+                state: "S",
+                parent: 1,
+                group: 1,
+                session: 1,
+                threads: 1,
+                command: "x"
+              }),
             kill: () => Effect.succeed(false)
           })
         )

@@ -4,8 +4,25 @@ import * as Fs from "node:fs"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 
+import * as PortOwner from "../src/PortOwner.ts"
 import { descendants, isDead, type ProcessStat, ProcessTable, Unsupported } from "../src/ProcessTable.ts"
-import { cannotBeNobody, child, exitOf, idle, lookAsNobody, skip, tableWith, zombie } from "./support.ts"
+import { cannotBeNobody, child, eventually, exitOf, idle, lookAsNobody, skip, tableWith, zombie } from "./support.ts"
+
+/** Starts a process whose first thread ends, while the second one listens. */
+const headless = `
+  import { spawn } from "node:child_process"
+  const code = [
+    "import ctypes, json, os, socket, threading, time",
+    "server = socket.create_server(('127.0.0.1', 0))",
+    "said = json.dumps({'pid': os.getpid(), 'port': server.getsockname()[1]})",
+    "threading.Thread(target=lambda: (print(said, flush=True), time.sleep(600))).start()",
+    "ctypes.CDLL(None).pthread_exit(None)"
+  ].join("\\n")
+  spawn("python3", ["-c", code], { stdio: ["ignore", "inherit", "inherit"] })
+  setInterval(() => {}, 1_000_000)
+`
+
+const hasNoPython = skip(ChildProcess.spawnSync("python3", ["-c", ""]).status !== 0, "python3 is not installed")
 
 const stat = (pid: number, parent: number, state = "S"): ProcessStat => ({
   pid,
@@ -13,6 +30,7 @@ const stat = (pid: number, parent: number, state = "S"): ProcessStat => ({
   state,
   group: 1,
   session: 1,
+  threads: 1,
   startTime: 1,
   command: "x"
 })
@@ -80,6 +98,65 @@ describe("ProcessTable", () => {
       assert.isTrue(process.kill(pid, 0), "it still answers to signals")
       const found = yield* table.stat(pid)
       assert.isTrue(found !== undefined && isDead(found))
+    })
+  )
+
+  it.live.skipIf(hasNoPython)("a process whose first thread has ended lives as long as another one does", () =>
+    Effect.gen(function* () {
+      const table = yield* ProcessTable
+      const parent = yield* child(headless)
+      const { pid, port } = JSON.parse(parent.line) as { readonly pid: number; readonly port: number }
+      const found = yield* eventually(
+        "its first thread has ended",
+        Effect.map(table.stat(pid), (now) => (now?.state === "Z" ? now : undefined))
+      )
+      assert.strictEqual(found.threads, 2)
+      assert.isFalse(isDead(found))
+      assert.deepStrictEqual(
+        (yield* PortOwner.find(port)).holders.map((holder) => holder.pid),
+        [pid]
+      )
+      // All of its threads end, and its stopped parent does not ask for it: a zombie like any other.
+      parent.process.kill("SIGSTOP")
+      assert.isTrue(yield* table.kill(pid, "SIGKILL"))
+      yield* eventually(
+        "it is dead",
+        Effect.map(table.stat(pid), (now) => (now !== undefined && isDead(now) ? true : undefined))
+      )
+    })
+  )
+
+  it.live("says where TCP and UDP sockets listen, of both families", () =>
+    Effect.gen(function* () {
+      const table = yield* ProcessTable
+      const addresses = ["127.0.0.1", "127.1.2.3", "::1", "::ffff:127.0.0.7"]
+      const listeners = (yield* child(`
+        import * as Net from "node:net"
+        import * as Udp from "node:dgram"
+        import { once } from "node:events"
+        const all = []
+        for (const address of ${JSON.stringify(addresses)}) {
+          const tcp = Net.createServer().listen(0, address)
+          await once(tcp, "listening")
+          const udp = Udp.createSocket(Net.isIPv6(address) ? "udp6" : "udp4").bind(0, address)
+          await once(udp, "listening")
+          all.push(["tcp", tcp.address().port], ["udp", udp.address().port])
+        }
+        const connected = Udp.createSocket("udp4")
+        connected.connect(9, "127.0.0.1")
+        await once(connected, "connect")
+        console.log(JSON.stringify([...all, ["udp", connected.address().port]]))
+      `)).line
+      const said = JSON.parse(listeners) as ReadonlyArray<readonly ["tcp" | "udp", number]>
+      const shown = ["127.0.0.1", "127.1.2.3", "::1", "127.0.0.7"].flatMap((address) => [address, address])
+      const all = yield* table.listeners
+      const found = said.map(([protocol, port]) =>
+        all.filter((one) => one.protocol === protocol && one.port === port).map(({ address }) => address)
+      )
+      // The last one is connected to somebody, and takes nothing from others.
+      assert.deepStrictEqual(found, [...shown.map((address) => [address]), []])
+      const [tcp] = yield* table.listening(said[0]?.[1] ?? 0)
+      assert.deepInclude(tcp, { protocol: "tcp", address: "127.0.0.1" })
     })
   )
 

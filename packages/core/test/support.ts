@@ -11,7 +11,7 @@ import * as Schedule from "effect/Schedule"
 
 import * as Options from "../src/Options.ts"
 import * as ProcessIdentity from "../src/ProcessIdentity.ts"
-import { descendants, ProcessTable } from "../src/ProcessTable.ts"
+import { descendants, isDead, ProcessTable } from "../src/ProcessTable.ts"
 
 /** The error that a constructor throws. */
 export const refusal = (f: () => unknown): Options.OptionError => {
@@ -140,9 +140,11 @@ for (;;) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1000)
 export const zombie = Effect.gen(function* () {
   const parent = yield* child(undertaker)
   const pid = Number(parent.line)
+  const { stat } = yield* ProcessTable
+  // Its first thread is one while others still end.
   yield* eventually(
     "a zombie",
-    Effect.sync(() => (stateOf(pid) === "Z" ? true : undefined))
+    Effect.map(stat(pid), (found) => (found !== undefined && isDead(found) ? true : undefined))
   )
   return pid
 })

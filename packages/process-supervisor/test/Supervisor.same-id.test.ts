@@ -102,7 +102,7 @@ describe("two supervisors with the same id", () => {
       const real = yield* table.stat(pid)
       assert.isDefined(real)
       const cases = [
-        [Effect.succeed({ ...real, state: "Z" }), true],
+        [Effect.succeed({ ...real, state: "Z", threads: 1 }), true],
         [Effect.succeed({ ...real, startTime: real.startTime + 1 }), true],
         [Effect.fail(new Unsupported({ feature: "reading a process", platform: "linux" })), false],
         [Effect.succeed(real), false]

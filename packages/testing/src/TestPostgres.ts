@@ -5,7 +5,6 @@
  */
 import * as ChildProcess from "node:child_process"
 import * as Fs from "node:fs"
-import * as Os from "node:os"
 import * as Path from "node:path"
 
 import * as Effect from "effect/Effect"
@@ -13,6 +12,7 @@ import type * as Scope from "effect/Scope"
 
 import * as Binary from "./Binary.ts"
 import { eventually } from "./Expect.ts"
+import * as Server from "./internal/server.ts"
 import * as TestPort from "./TestPort.ts"
 
 /**
@@ -22,22 +22,41 @@ import * as TestPort from "./TestPort.ts"
 export interface TestPostgres {
   readonly port: number
   readonly url: string
+  /** Where it keeps its data, and where its own commands such as `restore_command` run. */
+  readonly data: string
+  /** The folder of its unix socket. */
+  readonly folder: string
+  /** Of the process that runs now; `start` makes another. */
   readonly pid: number
   /** Its main process and all sessions stop answering; sockets stay open. */
   readonly freeze: Effect.Effect<void>
   readonly thaw: Effect.Effect<void>
+  /** Ends all of it with SIGKILL, and returns when it is gone. */
+  readonly kill: Effect.Effect<void>
+  /** Starts a killed one again, and does not wait until it answers. */
+  readonly start: Effect.Effect<void>
+  /** Waits until it answers. */
+  readonly ready: Effect.Effect<void>
+  /** Runs statements as the superuser, each on its own; gives what they say, one row a line, columns divided by `|`. */
+  readonly sql: (statements: string, database?: string) => Effect.Effect<string>
+}
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export interface TestPostgresOptions {
+  /** Settings of the server beside those of the test server itself. */
+  readonly settings?: Readonly<Record<string, string>>
+  /** Of the superuser `postgres`; then everybody needs one to connect. Nobody does unless told. */
+  readonly password?: string
+  /** Makes it speak TLS with this certificate and this key, in PEM. */
+  readonly tls?: { readonly certificate: string; readonly key: string }
+  /** Makes it a streaming standby of this one. */
+  readonly standbyOf?: TestPostgres
 }
 
 const user = "postgres"
-
-const isRoot = process.getuid?.() === 0
-
-/** Postgres does not run as root, but as its own user, whom Debian's package makes. */
-const asUser = (): { readonly uid: number; readonly gid: number } | undefined => {
-  if (!isRoot) return undefined
-  const [uid, gid] = ["-u", "-g"].map((flag) => ChildProcess.spawnSync("id", [flag, user], { encoding: "utf8" }).stdout)
-  return uid === undefined || gid === undefined || uid === "" ? undefined : { uid: Number(uid), gid: Number(gid) }
-}
 
 /**
  * Whether there is no Postgres here, or nobody who may run it: the tests that need one are skipped then, except on CI,
@@ -46,15 +65,8 @@ const asUser = (): { readonly uid: number; readonly gid: number } | undefined =>
  * @category operations
  * @since 0.1.0
  */
-export const isMissing = (): boolean => {
-  const install = "apt-get install postgresql"
-  if (["initdb", "postgres"].some((name) => Binary.skipWithout(name, install))) return true
-  if (!isRoot || asUser() !== undefined) return false
-  const why = `Postgres does not run as root, and there is no user ${user}: ${install}`
-  if (process.env["CI"] === "true") throw new Error(why)
-  process.stderr.write(`skipped: ${why}\n`)
-  return true
-}
+export const isMissing = (): boolean =>
+  Server.isMissing(["initdb", "postgres", "psql", "pg_basebackup"], user, "apt-get install postgresql")
 
 /** Below the ports that the system gives to clients. */
 const ownPort = TestPort.free(15_000, 32_000)
@@ -68,74 +80,121 @@ const isReady = (port: number, options: ChildProcess.SpawnOptions): Effect.Effec
     asking.once("close", (code) => resume(Effect.succeed(code === 0 ? true : undefined)))
   })
 
-const end = (running: ChildProcess.ChildProcess): Effect.Effect<void> =>
-  Effect.callback((resume) => {
-    // Without a pid nothing was started, and a signal would go to somebody else.
-    const ended = running.pid === undefined || running.exitCode !== null || running.signalCode !== null
-    if (ended) return resume(Effect.void)
-    running.once("exit", () => resume(Effect.void))
-    // A frozen one first has to wake up to hear that it ends; SIGQUIT ends its sessions too.
-    running.kill("SIGCONT")
-    running.kill("SIGQUIT")
-    return undefined
-  })
-
 /** The main process and its children. */
 const family = (pid: number): ReadonlyArray<number> => [
   pid,
   ...Fs.readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").trim().split(" ").filter(Boolean).map(Number)
 ]
 
-const signalAll = (pid: number, signal: NodeJS.Signals) =>
-  Effect.sync(() => {
-    for (const one of family(pid)) process.kill(one, signal)
-  })
+/**
+ * With settings of its own.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const makeWith = Effect.fnUntraced(function* (
+  asked: TestPostgresOptions
+): Effect.fn.Return<TestPostgres, never, Scope.Scope> {
+  const { password, standbyOf } = asked
+  const identity = Server.asUser(user)
+  const folder = yield* Server.folderOf(identity)
+  const data = Path.join(folder, "data")
+  const login = password === undefined ? {} : { PGPASSWORD: password }
+  const options = { ...identity, cwd: folder, env: { PATH: process.env["PATH"], LC_ALL: "C", ...login } }
+  if (standbyOf === undefined) {
+    const passwordFile = Path.join(folder, "password")
+    if (password !== undefined) Fs.writeFileSync(passwordFile, password, { mode: 0o644 })
+    const auth = password === undefined ? ["--auth=trust"] : ["--auth=scram-sha-256", `--pwfile=${passwordFile}`]
+    const basics = ["--no-sync", "--no-instructions", "--locale=C", "--encoding=UTF8", "-U", user, "-D", data]
+    yield* Server.run("initdb", [...auth, ...basics], options)
+  } else {
+    const from = ["-h", "127.0.0.1", "-p", `${standbyOf.port}`, "-U", user]
+    yield* Server.run("pg_basebackup", [...from, "-D", data, "-R", "--checkpoint=fast", "--no-sync"], options)
+  }
+  const port = yield* ownPort
+  const files = asked.tls === undefined ? undefined : Server.tlsFiles(asked.tls, folder, identity)
+  const settings = {
+    fsync: "off",
+    max_connections: "50",
+    shared_buffers: "16MB",
+    unix_socket_directories: folder,
+    ...(files === undefined ? {} : { ssl: "on", ssl_cert_file: files.certificate, ssl_key_file: files.key }),
+    ...asked.settings
+  }
+  const launch = () => {
+    const started = ChildProcess.spawn(
+      program("postgres"),
+      ["-D", data, "-p", `${port}`, "-h", "127.0.0.1"].concat(
+        Object.entries(settings).flatMap(([name, value]) => ["-c", `${name}=${value}`])
+      ),
+      { ...options, stdio: "ignore" }
+    )
+    started.once("error", () => undefined)
+    return started
+  }
+  let running = yield* Effect.sync(launch)
+  // SIGQUIT ends its sessions too.
+  yield* Effect.addFinalizer(() => Effect.suspend(() => Server.end(running, "SIGQUIT")))
+  const ready = Effect.asVoid(
+    eventually(
+      `Postgres answers on ${port}`,
+      Effect.suspend(() =>
+        running.exitCode === null
+          ? isReady(port, options)
+          : Effect.die(new Error(`Postgres ended: ${running.exitCode}`))
+      )
+    )
+  )
+  const signalAll = (signal: NodeJS.Signals) =>
+    Effect.sync(() => {
+      if (running.pid === undefined || Server.hasEnded(running)) return
+      for (const one of family(running.pid)) {
+        try {
+          process.kill(one, signal)
+        } catch {
+          // A session ended meanwhile.
+        }
+      }
+    })
+  yield* ready
+  return {
+    port,
+    url: `postgres://${user}${password === undefined ? "" : `:${encodeURIComponent(password)}`}@127.0.0.1:${port}/postgres`,
+    data,
+    folder,
+    get pid() {
+      return running.pid ?? 0
+    },
+    freeze: Effect.suspend(() => {
+      const { pid } = running
+      if (pid === undefined || Server.hasEnded(running)) return Effect.void
+      // The main process first: it starts others no more.
+      return Effect.andThen(
+        Server.stop(pid),
+        Effect.suspend(() => Effect.forEach(family(pid), Server.stop, { discard: true }))
+      )
+    }),
+    thaw: signalAll("SIGCONT"),
+    kill: Effect.andThen(
+      signalAll("SIGKILL"),
+      Effect.suspend(() => Server.end(running, "SIGKILL"))
+    ),
+    start: Effect.sync(() => {
+      running = launch()
+    }),
+    ready,
+    sql: (statements, database = "postgres") =>
+      Server.run(
+        "psql",
+        // prettier-ignore
+        ["-XAtq", "-v", "ON_ERROR_STOP=1", "-h", "127.0.0.1", "-p", `${port}`, "-U", user, "-d", database],
+        { ...options, input: statements }
+      ).pipe(Effect.map((said) => said.trim()))
+  }
+})
 
 /**
  * @category constructors
  * @since 0.1.0
  */
-export const make: Effect.Effect<TestPostgres, never, Scope.Scope> = Effect.gen(function* () {
-  const identity = asUser()
-  const folder = yield* Effect.acquireRelease(
-    Effect.sync(() => {
-      const made = Fs.mkdtempSync(Path.join(Os.tmpdir(), "nexobot-test-"))
-      if (identity !== undefined) Fs.chownSync(made, identity.uid, identity.gid)
-      return made
-    }),
-    (made) => Effect.sync(() => Fs.rmSync(made, { recursive: true, force: true }))
-  )
-  const data = Path.join(folder, "data")
-  const options = { ...identity, cwd: folder, env: { PATH: process.env["PATH"], LC_ALL: "C" } }
-  const made = ChildProcess.spawnSync(
-    program("initdb"),
-    ["--auth=trust", "--no-sync", "--no-instructions", "--locale=C", "--encoding=UTF8", "-U", user, "-D", data],
-    { ...options, encoding: "utf8" }
-  )
-  if (made.status !== 0) return yield* Effect.die(new Error(`initdb: ${made.error?.message ?? made.stderr}`))
-  const port = yield* ownPort
-  const settings = { fsync: "off", max_connections: "50", shared_buffers: "16MB", unix_socket_directories: folder }
-  const running = yield* Effect.acquireRelease(
-    Effect.sync(() => {
-      const started = ChildProcess.spawn(
-        program("postgres"),
-        ["-D", data, "-p", `${port}`, "-h", "127.0.0.1"].concat(
-          Object.entries(settings).flatMap(([name, value]) => ["-c", `${name}=${value}`])
-        ),
-        { ...options, stdio: "ignore" }
-      )
-      started.once("error", () => undefined)
-      return started
-    }),
-    end
-  )
-  const url = `postgres://${user}@127.0.0.1:${port}/postgres`
-  yield* eventually(
-    `Postgres answers on ${port}`,
-    Effect.suspend(() =>
-      running.exitCode === null ? isReady(port, options) : Effect.die(new Error(`Postgres ended: ${running.exitCode}`))
-    )
-  )
-  const pid = running.pid ?? 0
-  return { port, url, pid, freeze: signalAll(pid, "SIGSTOP"), thaw: signalAll(pid, "SIGCONT") }
-})
+export const make: Effect.Effect<TestPostgres, never, Scope.Scope> = makeWith({})

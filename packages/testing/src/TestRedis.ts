@@ -32,6 +32,8 @@ export interface TestRedis {
   /** Its sockets stay open and it answers nothing. */
   readonly freeze: Effect.Effect<void>
   readonly thaw: Effect.Effect<void>
+  /** Sends one line, such as `CONFIG SET maxclients 1`, and gives the first line of the answer, as `+OK`. */
+  readonly ask: (command: string) => Effect.Effect<string>
 }
 
 /**
@@ -48,22 +50,24 @@ export const isMissing = (): boolean => Binary.skipWithout("redis-server", "apt-
  */
 const ownPort = TestPort.free(11_000, 22_000)
 
-/** Whether it answers PING; its socket is gone by then. */
-const answers = (port: number): Effect.Effect<true | undefined> =>
+/** The first line of the answer, empty without one; the socket is gone by then. */
+const ask = (port: number, command: string): Effect.Effect<string> =>
   Effect.callback((resume) => {
-    let answer: true | undefined
-    const socket = Net.connect(port, "127.0.0.1", () => socket.write("PING\r\n"))
-    socket.once("data", (data) => {
-      // Where a password is asked for, it runs.
-      answer = /^(\+PONG|-NOAUTH)/.test(String(data)) ? true : undefined
-      socket.destroy()
+    let answer = ""
+    const socket = Net.connect(port, "127.0.0.1", () => socket.write(`${command}\r\n`))
+    socket.on("data", (data) => {
+      answer += String(data)
+      if (answer.includes("\r\n")) socket.destroy()
     })
     socket.once("error", () => undefined)
-    socket.once("close", () => resume(Effect.succeed(answer)))
+    socket.once("close", () => resume(Effect.succeed(answer.replace(/\r\n.*/s, ""))))
     return Effect.sync(() => socket.destroy())
   })
 
-const start = Effect.fnUntraced(function* (port: number, folder: string, args: ReadonlyArray<string>) {
+/** Where a password is asked for, it runs. */
+const runs = /^(\+PONG|-NOAUTH)/
+
+const start = Effect.fnUntraced(function* (port: number, folder: string, args: ReadonlyArray<string>, pong = runs) {
   // A file of settings comes first, as Redis wants it.
   const [file] = args
   const before = file === undefined || file.startsWith("--") ? [] : [file]
@@ -80,7 +84,7 @@ const start = Effect.fnUntraced(function* (port: number, folder: string, args: R
     `redis-server answers on ${port}`,
     Effect.suspend(() =>
       running.exitCode === null && running.pid !== undefined
-        ? answers(port)
+        ? Effect.map(ask(port, "PING"), (answer) => (pong.test(answer) ? true : undefined))
         : Effect.fail(new Error(`redis-server ended: ${running.exitCode}`))
     )
   )
@@ -97,14 +101,9 @@ const end = (running: ChildProcess.ChildProcess): Effect.Effect<void> =>
     return undefined
   })
 
-/**
- * With settings of its own, as `["--requirepass", "…"]`.
- *
- * @category constructors
- * @since 0.1.0
- */
-export const makeWith = Effect.fnUntraced(function* (
-  args: ReadonlyArray<string>
+const makeAs = Effect.fnUntraced(function* (
+  args: ReadonlyArray<string>,
+  pong?: RegExp
 ): Effect.fn.Return<TestRedis, never, Scope.Scope> {
   const folder = yield* TestFolder.make
   // Somebody else may have been quicker to take the port.
@@ -124,15 +123,60 @@ export const makeWith = Effect.fnUntraced(function* (
     kill: Effect.suspend(() => end(running)),
     restart: Effect.gen(function* () {
       yield* end(running)
-      running = yield* Effect.orDie(start(port, folder, args))
+      running = yield* Effect.orDie(start(port, folder, args, pong))
     }).pipe(Effect.uninterruptible),
     freeze: signal("SIGSTOP"),
-    thaw: signal("SIGCONT")
+    thaw: signal("SIGCONT"),
+    ask: (command) => ask(port, command)
   }
 })
+
+/**
+ * With settings of its own, as `["--requirepass", "…"]`.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const makeWith = (args: ReadonlyArray<string>): Effect.Effect<TestRedis, never, Scope.Scope> => makeAs(args)
 
 /**
  * @category constructors
  * @since 0.1.0
  */
 export const make: Effect.Effect<TestRedis, never, Scope.Scope> = makeWith([])
+
+/**
+ * A replica that has all that its primary has by now.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const makeReplica = Effect.fnUntraced(function* (
+  primary: TestRedis,
+  args: ReadonlyArray<string> = []
+): Effect.fn.Return<TestRedis, never, Scope.Scope> {
+  // Unless told it waits for more replicas first.
+  yield* primary.ask("CONFIG SET repl-diskless-sync-delay 0")
+  const replica = yield* makeWith(["--replicaof", `127.0.0.1 ${primary.port}`, ...args])
+  const synced = Effect.map(primary.ask("WAIT 1 100"), (count) => (count === ":1" ? true : undefined))
+  yield* eventually(`${replica.port} is a replica of ${primary.port}`, synced)
+  return replica
+})
+
+/**
+ * One that reads a dump for about a minute.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const makeLoading: Effect.Effect<TestRedis, never, Scope.Scope> = Effect.gen(function* () {
+  // Slowly, key by key, and it looks up from its work to answer.
+  const slowly = ["--key-load-delay", "1000", "--loading-process-events-interval-bytes", "1024"]
+  const redis = yield* makeAs([...slowly, "--enable-debug-command", "yes"], /^(\+PONG|-LOADING)/)
+  for (const command of ["DEBUG POPULATE 60000", "SAVE"]) {
+    const answer = yield* redis.ask(command)
+    if (answer !== "+OK") return yield* Effect.die(new Error(`${command}: ${answer}`))
+  }
+  yield* redis.restart
+  return redis
+})
