@@ -12,20 +12,23 @@ import * as Layer from "effect/Layer"
 import * as HttpProbe from "../src/HttpProbe.ts"
 import * as LockProbe from "../src/LockProbe.ts"
 import * as ProcessProbe from "../src/ProcessProbe.ts"
-import { check } from "../src/promise.ts"
+import { check, type RunnerHandle, startRunner } from "../src/promise.ts"
 import { httpServer, tcpServer } from "./support.ts"
+import { type Ill, type Sick, sick, watchable } from "./watchable.ts"
 
 class Greeting extends Context.Service<Greeting, string>()("Greeting") {}
 
 const process = ProcessProbe.make({ name: "process", process: "web" })
 
-const rejection = (promise: Promise<unknown>) =>
-  Effect.promise(() =>
-    promise.then(
-      () => "resolved",
-      (cause: unknown) => cause
-    )
+const rejecting = (promise: Promise<unknown>) =>
+  promise.then(
+    () => "resolved",
+    (cause: unknown) => cause
   )
+
+const said = async (promise: Promise<unknown>) => String(await rejecting(promise))
+
+const rejection = (promise: Promise<unknown>) => Effect.promise(() => rejecting(promise))
 
 describe("check", () => {
   it.live("runs probes that need nothing", () =>
@@ -90,6 +93,89 @@ describe("check", () => {
       const bug = new Error("a bug")
       const defective = Probe.make({ name: "defective", reports: [], check: Effect.die(bug) })
       assert.strictEqual(yield* rejection(check(defective)), bug)
+    })
+  )
+})
+
+const runnerTypes = () => {
+  // @ts-expect-error the context is missing
+  void startRunner({ watch: [{ probe: process }] })
+  // @ts-expect-error the gate needs it, too
+  void startRunner({ watch: [], connectivity: process })
+  const { probe } = watchable("p")
+  // @ts-expect-error it reports Ill, too
+  const less: Promise<RunnerHandle<Sick>> = startRunner({ watch: [{ probe }] })
+  return less
+}
+
+describe("startRunner", () => {
+  it.live("watches until it is stopped; results, states and checks are plain", () =>
+    Effect.promise(async () => {
+      const subject = watchable("p")
+      subject.act = sick
+      await using runner: RunnerHandle<Sick | Ill> = await startRunner({
+        watch: [{ probe: subject.probe, interval: 100, suspectInterval: 50, fall: 2 }]
+      })
+      const seen: Array<string> = []
+      for await (const { status } of runner.results()) if (seen.push(status) === 3) break
+      assert.deepStrictEqual(seen, ["Unknown", "Unhealthy", "Unhealthy"])
+      assert.strictEqual(runner.state("p").status, "Unhealthy")
+      assert.deepStrictEqual([...runner.states().keys()], ["p"])
+      assert.strictEqual((await runner.check("p")).verdict._tag, "Unhealthy")
+      await runner.stop()
+      const made = subject.begun.length
+      for await (const { name } of runner.results()) seen.push(name)
+      // What was known stays known.
+      assert.strictEqual(runner.state("p").status, "Unhealthy")
+      await runner.check("p").then(
+        () => assert.fail("it answered"),
+        (error) => assert.strictEqual(String(error), "Error: the runner has stopped")
+      )
+      assert.strictEqual(subject.begun.length, made)
+    })
+  )
+
+  it.live("refuses bad options and names with OptionError, and an aborted signal with its reason", () =>
+    Effect.promise(async () => {
+      const { probe } = watchable("p")
+      assert.include(await said(startRunner({ watch: [{ probe, fall: 0 }] })), 'option "watch[0].fall" is 0')
+      assert.include(await said(startRunner({ watch: [], every: 1 } as never)), 'option "every"')
+      assert.include(await said(startRunner(undefined as never)), 'option "watch"')
+      assert.include(await said(startRunner({ watch: [], signal: AbortSignal.abort("enough") })), "enough")
+      await using runner = await startRunner({ watch: [{ probe }] })
+      assert.include(await said(runner.check("q")), 'option "name" is "q"')
+      assert.throws(() => runner.state("q"), 'option "name" is "q"')
+    })
+  )
+
+  it.live("its signal stops it, a check's signal ends the wait for that check", () =>
+    Effect.promise(async () => {
+      const subject = watchable("p")
+      subject.act = Effect.never
+      const abort = new AbortController()
+      const runner = await startRunner({ watch: [{ probe: subject.probe }], signal: abort.signal })
+      const [waits, gone] = [new AbortController(), new AbortController()]
+      const one = rejecting(runner.check("p", { signal: gone.signal }))
+      const other = rejecting(runner.check("p", { signal: waits.signal }))
+      gone.abort("I have to go")
+      assert.strictEqual(await one, "I have to go")
+      assert.strictEqual(subject.inFlight(), 1)
+      abort.abort()
+      assert.strictEqual(String(await other), "Error: the runner has stopped")
+      await runner.stop()
+      assert.strictEqual(subject.inFlight(), 0)
+    })
+  )
+
+  it.live("takes services from the context, and does not compile without it", () =>
+    Effect.gen(function* () {
+      const identity = yield* idle
+      const context = yield* Layer.build(TestProcessControl.readOnly({ web: { identity } }))
+      yield* Effect.promise(async () => {
+        await using runner = await startRunner({ watch: [{ probe: process }], context })
+        assert.strictEqual((await runner.check("process")).status, "Healthy")
+      })
+      assert.isFunction(runnerTypes)
     })
   )
 })
