@@ -1,25 +1,31 @@
 /**
- * Asks a URL and looks at the status of the answer.
+ * Asks a URL and looks at the status of the answer; at its body and its latency as well, when told.
  *
- * Every check opens a connection of its own and closes it: a server that keeps old connections alive and accepts no new
- * ones is not healthy. That is why this is `node:http` and not `fetch`, which connects once more after an abort and
- * keeps that connection for the next request.
+ * Every check resolves the name anew, opens a connection of its own and closes it: a server that keeps old connections
+ * alive and accepts no new ones is not healthy, nor is one to which only an old address leads. That is why this is
+ * `node:http` and not `fetch`, which connects once more after an abort and keeps that connection for the next request.
  *
  * @since 0.1.0
  */
-import * as Http from "node:http"
-import * as Https from "node:https"
-
-import * as Options from "@nexobot/core/Options"
+import * as Monotonic from "@nexobot/core/Monotonic"
 import * as Probe from "@nexobot/core/Probe"
+import { Redactor } from "@nexobot/core/Redaction"
 import * as Verdict from "@nexobot/core/Verdict"
-import type * as Duration from "effect/Duration"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Redacted from "effect/Redacted"
+import type * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 
+import { excerpt } from "./internal/excerpt.ts"
+import type { Exactly, Given } from "./internal/given.ts"
+import * as Content from "./internal/httpContent.ts"
+import * as Exchange from "./internal/httpExchange.ts"
+import { checked } from "./internal/httpQuestion.ts"
+import { report, withoutQuery } from "./internal/httpReport.ts"
+import { ownFault } from "./internal/systemError.ts"
+
 /**
- * No connection, or it broke before an answer came.
+ * No connection, or it broke before the answer came.
  *
  * @category signatures
  * @since 0.1.0
@@ -27,8 +33,9 @@ import * as Schema from "effect/Schema"
 export class Unreachable extends Schema.TaggedClass<Unreachable>("@nexobot/probes/Http/Unreachable")(
   "Http/Unreachable",
   {
+    /** As it was given, without its query. */
     url: Schema.String,
-    /** The system's code, for example `ECONNREFUSED`. */
+    /** The system's code, for example `ECONNREFUSED`; that of TLS or DNS, or of the parser of HTTP. */
     code: Schema.String
   }
 ) {}
@@ -56,6 +63,47 @@ export class UnexpectedStatus extends Schema.TaggedClass<UnexpectedStatus>("@nex
 ) {}
 
 /**
+ * The status was expected, and the body does not say what `expectBody` asks for.
+ *
+ * @category signatures
+ * @since 0.1.0
+ */
+export class UnexpectedBody extends Schema.TaggedClass<UnexpectedBody>("@nexobot/probes/Http/UnexpectedBody")(
+  "Http/UnexpectedBody",
+  {
+    url: Schema.String,
+    /** At most 200 characters, without secrets. */
+    why: Schema.String
+  }
+) {}
+
+/**
+ * The answer was not the expected one, and one of the `alternatives` gave it: the server works, under another path.
+ *
+ * @category signatures
+ * @since 0.1.0
+ */
+export class WrongRoute extends Schema.TaggedClass<WrongRoute>("@nexobot/probes/Http/WrongRoute")("Http/WrongRoute", {
+  url: Schema.String,
+  /** Of the answer that was not expected. */
+  status: Schema.Int,
+  /** The path that works. */
+  alternative: Schema.String
+}) {}
+
+/**
+ * The expected answer, later than `degradedAfter`.
+ *
+ * @category signatures
+ * @since 0.1.0
+ */
+export class Slow extends Schema.TaggedClass<Slow>("@nexobot/probes/Http/Slow")("Http/Slow", {
+  url: Schema.String,
+  took: Schema.DurationFromMillis,
+  degradedAfter: Schema.DurationFromMillis
+}) {}
+
+/**
  * @category models
  * @since 0.1.0
  */
@@ -67,120 +115,141 @@ export interface HttpProbeOptions {
   readonly method?: "GET" | "HEAD"
   /** Where a redirect leads to another origin, redacted ones, `authorization`, `cookie` and `host` stay behind. */
   readonly headers?: Readonly<Record<string, string | Redacted.Redacted>>
-  /** Statuses that are healthy; 200 to 299 unless told. Up to ten redirects with another status are followed first. */
-  readonly expectStatus?: ReadonlyArray<number>
-  /** Until the head of the answer has come; 5 seconds unless told. */
+  /** Statuses that are healthy, such as `[200, "3xx"]`; `["2xx"]` unless told. Redirects with others are followed. */
+  readonly expectStatus?: ReadonlyArray<number | "2xx" | "3xx" | "4xx" | "5xx">
+  /** Redirects that are followed, at most, from 0 to 20; 10 unless told. */
+  readonly follow?: number
+  /**
+   * What the body must say: a text that is in it, an expression that it matches, or a schema that decodes its JSON. The
+   * body is not read unless this is told.
+   */
+  readonly expectBody?: string | RegExp | Schema.ConstraintDecoder<unknown>
+  /** Bytes of a body, at most; a longer one is not expected. 1 MiB unless told. */
+  readonly maxBody?: number
+  /** Paths of the same origin that are asked when the answer is not the expected one, such as `["/auth"]`. */
+  readonly alternatives?: readonly [string, ...ReadonlyArray<string>]
+  /** An expected answer that took as long is degraded. Must be shorter than `timeout`. */
+  readonly degradedAfter?: Duration.Input
+  /** Until the head of the answer has come, and its body if that is looked at; 5 seconds unless told. */
   readonly timeout?: Duration.Input
+  /** The DNS servers that are asked, each as `ip`, `ip:port` or `[ip]:port`; what the system asks unless told. */
+  readonly dnsServers?: ReadonlyArray<string>
+  /** A unix socket to which it connects in place of the host of the URL. */
+  readonly socketPath?: string
+  /** `https:`: certificates in PEM that are trusted instead of the system's. */
+  readonly ca?: string
+  /** `https:`: the name for which the certificate must be; the host of the URL unless told. */
+  readonly servername?: string
 }
 
-const checks = Options.checks("HttpProbe")
-
-/** These belong to the connection, and it to the probe: one check, one connection, no body. */
-const reserved = new Set([
-  "connection",
-  "content-length",
-  "expect",
-  "keep-alive",
-  "te",
-  "trailer",
-  "transfer-encoding",
-  "upgrade"
-])
-
-const isValid = (validate: () => void): boolean => {
-  try {
-    validate()
-    return true
-  } catch {
-    return false
-  }
-}
-
-const checkedHeader = ([name, value]: [string, unknown]): readonly [string, string] => {
-  if (!isValid(() => Http.validateHeaderName(name)) || reserved.has(name.toLowerCase())) {
-    checks.fail("headers", name, "names of headers that are not about the connection")
-  }
-  const text = Redacted.isRedacted(value) ? Redacted.value(value) : value
-  return typeof text === "string" && isValid(() => Http.validateHeaderValue(name, text))
-    ? [name, text]
-    : // The value itself, which may be a secret, must not get into the error.
-      checks.fail(`headers.${name}`, typeof text, "a string of characters that a header may have")
-}
-
-interface Answer {
-  readonly status: number
-  readonly location: string | undefined
-}
-
-/** The head of the answer, or the code of what went wrong. Nothing is open afterwards; the body is not waited for. */
-const ask = (url: URL, options: Http.RequestOptions) =>
-  Effect.callback<Answer, string>((resume) => {
-    const open: typeof Http.request = url.protocol === "https:" ? Https.request : Http.request
-    const request = open(url, { ...options, agent: false })
-    const done = (result: Effect.Effect<Answer, string>) => {
-      resume(result)
-      request.destroy()
-    }
-    request.on("response", ({ headers, statusCode = 0 }) =>
-      done(Effect.succeed({ status: statusCode, location: headers.location }))
-    )
-    request.on("error", (error: NodeJS.ErrnoException) => done(Effect.fail(error.code ?? error.message)))
-    request.on("close", () => done(Effect.fail("closed without an answer")))
-    request.end()
-    return Effect.sync(() => request.destroy())
-  })
-
-const redirects = new Set([301, 302, 303, 307, 308])
-const mostRedirects = 10
-
-/** Where an answer sends us. */
-const nextOf = ({ location, status }: Answer, from: URL): URL | undefined => {
-  if (!redirects.has(status) || location === undefined || !URL.canParse(location, from.href)) return undefined
-  const next = new URL(location, from)
-  return next.protocol === "http:" || next.protocol === "https:" ? next : undefined
-}
+/**
+ * What a probe with such options reports.
+ *
+ * @category type-level
+ * @since 0.1.0
+ */
+export type Found<O> =
+  | Unreachable
+  | Timeout
+  | UnexpectedStatus
+  | Given<O, "expectBody", UnexpectedBody>
+  | Given<O, "alternatives", WrongRoute>
+  | Given<O, "degradedAfter", Slow>
 
 /**
  * @category constructors
  * @since 0.1.0
  */
-export const make = (options: HttpProbeOptions): Probe.Probe<Unreachable | Timeout | UnexpectedStatus> => {
-  checks.known(options, ["name", "url", "method", "headers", "expectStatus", "timeout"])
-  const target = checks.httpUrl("url", options.url)
-  const url = options.url
-  const method = checks.oneOf("method", options.method ?? "GET", ["GET", "HEAD"])
-  const timeout = checks.duration("timeout", options.timeout ?? "5 seconds", "1 millis")
-  const expected = options.expectStatus
-  if (expected !== undefined && !(Array.isArray(expected) && expected.length > 0)) {
-    checks.fail("expectStatus", expected, "at least one status")
-  }
-  expected?.forEach((status) => checks.integer("expectStatus", status, 100, 599))
-  const isExpected = (status: number) => expected?.includes(status) ?? (status >= 200 && status <= 299)
-  const given = Object.entries(options.headers ?? {})
-  const headers = { ...Object.fromEntries(given.map(checkedHeader)), connection: "close" }
-  const ownOnly = new Set(["authorization", "cookie", "host", "proxy-authorization"])
-  for (const [name, value] of given) if (Redacted.isRedacted(value)) ownOnly.add(name.toLowerCase())
-  const elsewhere = Object.fromEntries(Object.entries(headers).filter(([name]) => !ownOnly.has(name.toLowerCase())))
+export const make = <const O extends HttpProbeOptions>(
+  options: Exactly<O, HttpProbeOptions>
+): Probe.Probe<Found<O>> => {
+  const { alternatives, degradedAfter, expectBody, question, reach, target, timeout, where } = checked(options)
+  const shownUrl = withoutQuery(options.url)
 
-  const statusOf = (from: URL, followed: number): Effect.Effect<number, string> =>
-    Effect.flatMap(ask(from, { method, headers: from.origin === target.origin ? headers : elsewhere }), (answer) => {
-      const next = isExpected(answer.status) || followed === mostRedirects ? undefined : nextOf(answer, from)
-      return next === undefined ? Effect.succeed(answer.status) : statusOf(next, followed + 1)
+  /** Why a body is not the expected one, and how it begins. */
+  const bodyFault = Effect.fnUntraced(function* (
+    expected: Content.Content,
+    { body, encoding }: Exchange.Answer
+  ): Effect.fn.Return<readonly [why: string, ...lines: ReadonlyArray<string>] | undefined> {
+    if (encoding !== undefined && encoding.toLowerCase() !== "identity") return [`is compressed: ${encoding}`]
+    if (body === undefined) return [`is longer than ${question.maxBody} bytes`]
+    const why = yield* Content.mismatch(expected, body)
+    return why === undefined ? undefined : [why, `it begins: ${new TextDecoder().decode(body.subarray(0, 16_384))}`]
+  })
+
+  const judging = Effect.fnUntraced(function* (
+    answer: Exchange.Answer,
+    url: string
+  ): Effect.fn.Return<Verdict.Unhealthy<UnexpectedStatus | UnexpectedBody> | undefined> {
+    const { status } = answer
+    if (!question.isExpected(status)) {
+      return Verdict.unhealthy(new UnexpectedStatus({ url, status }), [`status ${status}`])
+    }
+    const fault = expectBody === undefined ? undefined : yield* bodyFault(expectBody, answer)
+    if (fault === undefined) return undefined
+    const [body, ...lines] = fault
+    const why = excerpt(body, yield* Redactor)
+    return Verdict.unhealthy(new UnexpectedBody({ url, why }), [`status ${status}, the body ${why}`, ...lines])
+  })
+
+  const check = Effect.gen(function* () {
+    const redactor = yield* Redactor
+    const url = redactor.text(shownUrl)
+    const seen = Exchange.unseen()
+    let bad: Verdict.Unhealthy<UnexpectedStatus | UnexpectedBody> | undefined
+
+    const looking = Effect.gen(function* () {
+      const begin = yield* Monotonic.millis
+      const answer = yield* Exchange.exchange(target, question, seen)
+      const took = Duration.millis(Math.round((yield* Monotonic.millis) - begin))
+      bad = yield* judging(answer, url)
+      if (bad === undefined) {
+        if (degradedAfter === undefined || Duration.isLessThan(took, degradedAfter)) return Verdict.healthy
+        return Verdict.degraded(new Slow({ url, took, degradedAfter }), [`took ${Duration.format(took)}`])
+      }
+      for (const alternative of alternatives) {
+        const other = yield* Effect.option(Exchange.exchange(alternative, question, Exchange.unseen()))
+        if (other._tag === "None" || (yield* judging(other.value, url)) !== undefined) continue
+        const path = alternative.pathname
+        const signature = new WrongRoute({ url, status: answer.status, alternative: path })
+        return Verdict.unhealthy(signature, [...bad.evidence, `${path} answers as expected`])
+      }
+      return bad
     })
-  const says = (what: string) => [`${method} ${url}: ${what}`]
-  const check = statusOf(target, 0).pipe(
-    Effect.match({
-      onSuccess: (status) =>
-        isExpected(status)
-          ? Verdict.healthy
-          : Verdict.unhealthy(new UnexpectedStatus({ url, status }), says(`status ${status}`)),
-      onFailure: (code) => Verdict.unhealthy(new Unreachable({ url, code }), says(code))
-    }),
-    Effect.timeoutOrElse({
-      duration: timeout,
-      orElse: () =>
-        Effect.sync(() => Verdict.unhealthy(new Timeout({ url, after: timeout }), says("no answer in time")))
-    })
-  )
-  return Probe.make({ name: options.name, reports: [Unreachable, Timeout, UnexpectedStatus], check })
+
+    const verdict: Verdict.Verdict<Found<HttpProbeOptions>> = yield* looking.pipe(
+      Effect.catch((code) => {
+        const why = ownFault(code)
+        return Effect.succeed(
+          why === undefined ? Verdict.unhealthy(new Unreachable({ url, code }), [code]) : Verdict.inconclusive(why)
+        )
+      }),
+      Effect.timeoutOrElse({
+        duration: timeout,
+        // What the first answer said stands, although the alternatives keep us waiting.
+        orElse: () =>
+          Effect.sync(() => bad ?? Verdict.unhealthy(new Timeout({ url, after: timeout }), ["no answer in time"]))
+      })
+    )
+    return report(verdict, `${question.method} ${url}`, seen.route, redactor, seen.redirects)
+  })
+
+  const { name, ...asked } = options
+  const probe = Probe.make({
+    name,
+    reports: [
+      Unreachable,
+      Timeout,
+      UnexpectedStatus,
+      ...(expectBody === undefined ? [] : [UnexpectedBody]),
+      ...(alternatives.length === 0 ? [] : [WrongRoute]),
+      ...(degradedAfter === undefined ? [] : [Slow])
+    ],
+    target: where,
+    reach,
+    question: ["HttpProbe", asked],
+    check
+  })
+  // The compiler cannot follow which signatures the options take away.
+  return probe as never // oxlint-disable-line typescript/no-unsafe-type-assertion
 }

@@ -9,9 +9,15 @@ import * as Net from "node:net"
 import * as Options from "@nexobot/core/Options"
 import * as Probe from "@nexobot/core/Probe"
 import * as Verdict from "@nexobot/core/Verdict"
-import type * as Duration from "effect/Duration"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
+
+import * as Conversation from "./internal/conversation.ts"
+import type { Exactly, Given } from "./internal/given.ts"
+import { reachOf } from "./internal/reach.ts"
+import { checkedServers, endpoint, lookupOf, resolve } from "./internal/resolve.ts"
+import { ownFault } from "./internal/systemError.ts"
 
 /**
  * No connection, or it broke before the reply was complete.
@@ -22,7 +28,7 @@ import * as Schema from "effect/Schema"
 export class Unreachable extends Schema.TaggedClass<Unreachable>("@nexobot/probes/Tcp/Unreachable")("Tcp/Unreachable", {
   host: Schema.String,
   port: Schema.Int,
-  /** The system's code, for example `ECONNREFUSED`. */
+  /** The system's code, for example `ECONNREFUSED`, or that of a name that was not resolved, such as `ENOTFOUND`. */
   code: Schema.String
 }) {}
 
@@ -51,10 +57,23 @@ export class UnexpectedReply extends Schema.TaggedClass<UnexpectedReply>("@nexob
   {
     host: Schema.String,
     port: Schema.Int,
-    /** Its first line, at most 200 characters. */
+    /** Its first line, at most 200 characters, without secrets. */
     reply: Schema.String
   }
 ) {}
+
+/**
+ * All went well, and took longer than `degradedAfter`. Degraded.
+ *
+ * @category signatures
+ * @since 0.1.0
+ */
+export class Slow extends Schema.TaggedClass<Slow>("@nexobot/probes/Tcp/Slow")("Tcp/Slow", {
+  host: Schema.String,
+  port: Schema.Int,
+  took: Schema.DurationFromMillis,
+  degradedAfter: Schema.DurationFromMillis
+}) {}
 
 /**
  * @category models
@@ -62,78 +81,111 @@ export class UnexpectedReply extends Schema.TaggedClass<UnexpectedReply>("@nexob
  */
 export interface TcpProbeOptions {
   readonly name: string
-  /** 127.0.0.1 unless told. */
+  /** A name or an address; 127.0.0.1 unless told. A name is resolved at each check. */
   readonly host?: string
   readonly port: number
   /** Sent after connecting, for example `"PING\r\n"`. Without `expect`, no reply is waited for. */
   readonly send?: string
-  /** What the first line of the reply must match, for example `/^\+PONG/`. */
-  readonly expect?: RegExp
-  /** Until everything has been said; 5 seconds unless told. */
+  /** What the first line of the reply must match, for example `/^\+PONG/`; only connected to unless told. */
+  readonly expect?: RegExp | string
+  /** Until everything has been said, the resolution of the name included; 5 seconds unless told. */
   readonly timeout?: Duration.Input
+  /** What takes longer is degraded; less than `timeout`. However slow unless told. */
+  readonly degradedAfter?: Duration.Input
+  /** `ip`, `ip:port` or `[ip]:port`; what this machine uses unless told. */
+  readonly dnsServers?: ReadonlyArray<string>
 }
+
+/**
+ * What a probe with these options can find.
+ *
+ * @category type-level
+ * @since 0.1.0
+ */
+export type Found<O> = Unreachable | Timeout | Given<O, "expect", UnexpectedReply> | Given<O, "degradedAfter", Slow>
+
+type Any = Unreachable | Timeout | UnexpectedReply | Slow
 
 const checks = Options.checks("TcpProbe")
 
-/** A reply longer than this without a line end is cut there. */
-const replyLimit = 4096
+const known = ["name", "host", "port", "send", "expect", "timeout", "degradedAfter", "dnsServers"]
 
 /**
  * @category constructors
  * @since 0.1.0
  */
-export const make = (options: TcpProbeOptions): Probe.Probe<Unreachable | Timeout | UnexpectedReply> => {
-  checks.known(options, ["name", "host", "port", "send", "expect", "timeout"])
-  const host = checks.nonEmptyString("host", options.host ?? "127.0.0.1")
+export const make = <const O extends TcpProbeOptions>(options: Exactly<O, TcpProbeOptions>): Probe.Probe<Found<O>> => {
+  checks.known(options, known)
+  const host = checks.host("host", options.host ?? "127.0.0.1")
   const port = checks.port("port", options.port)
-  const timeout = checks.duration("timeout", options.timeout ?? "5 seconds", "1 millis")
-  const { expect, send } = options
-  if (send !== undefined && typeof send !== "string") checks.fail("send", send, "a string")
-  if (expect !== undefined && !(expect instanceof RegExp)) checks.fail("expect", expect, "a regular expression")
+  const settings = Conversation.checked(checks, options)
+  const dnsServers = checkedServers(checks, "dnsServers", options.dnsServers)
+  const { degradedAfter, expect, timeout } = settings
+  const isName = Net.isIP(host) === 0
+  if (dnsServers !== undefined && !isName) checks.fail("dnsServers", dnsServers, "none for a host that is an address")
+  const where = endpoint(host, port)
 
-  const judge = (reply: string) => {
-    const line = reply.split(/\r?\n/)[0] ?? ""
-    // A copy: a sticky or global expression remembers where it stopped.
-    if (expect === undefined || new RegExp(expect).test(line)) return Verdict.healthy
-    const shown = line.slice(0, 200)
-    return Verdict.unhealthy(new UnexpectedReply({ host, port, reply: shown }), [`${host}:${port} replied ${shown}`])
-  }
-  const check = Effect.suspend(() => {
-    let connected = false
-    const talk = Effect.callback<Verdict.Verdict<Unreachable | UnexpectedReply>>((resume) => {
-      const socket = Net.connect({ host, port })
-      let reply = ""
-      const done = (verdict: Verdict.Verdict<Unreachable | UnexpectedReply>) => {
-        socket.destroy()
-        resume(Effect.succeed(verdict))
+  const judge = (
+    outcome: Conversation.Outcome,
+    { connected, remote }: Conversation.Progress,
+    addresses: ReadonlyArray<string> | undefined
+  ): Verdict.Verdict<Any> => {
+    const says = (what: string): ReadonlyArray<string> => {
+      const named = addresses === undefined ? "its name was not resolved" : `resolved ${addresses.join(", ")}`
+      return isName ? [`${where}: ${what}`, named] : [`${where}: ${what}`]
+    }
+    switch (outcome._tag) {
+      case "Said":
+        return isName ? Verdict.healthyWith([`connected ${endpoint(remote ?? "?", port)}`]) : Verdict.healthy
+      case "Slow": {
+        const { _tag, ...times } = outcome
+        return Verdict.degraded(new Slow({ host, port, ...times }), says(`took ${Duration.format(times.took)}`))
       }
-      const broken = (code: string) =>
-        done(Verdict.unhealthy(new Unreachable({ host, port, code }), [`${host}:${port}: ${code}`]))
-      socket.setEncoding("utf8")
-      socket.on("connect", () => {
-        connected = true
-        const isLast = expect === undefined
-        // Destroying the socket drops what is not written yet.
-        if (send !== undefined) socket.write(send, () => isLast && done(Verdict.healthy))
-        else if (isLast) done(Verdict.healthy)
-      })
-      socket.on("data", (text: string) => {
-        reply += text
-        if (reply.includes("\n") || reply.length > replyLimit) done(judge(reply))
-      })
-      socket.on("error", (error: NodeJS.ErrnoException) => broken(error.code ?? error.message))
-      socket.on("close", () => (reply === "" ? broken("closed without a reply") : done(judge(reply))))
-      return Effect.sync(() => socket.destroy())
-    })
-    return Effect.timeoutOrElse(talk, {
-      duration: timeout,
-      orElse: () =>
-        Effect.sync(() =>
-          Verdict.unhealthy(new Timeout({ host, port, after: timeout, connected }), [
-            `${host}:${port}: ${connected ? "connected, no reply" : "no connection"} in time`
-          ])
+      case "Unexpected":
+        return Verdict.unhealthy(
+          new UnexpectedReply({ host, port, reply: outcome.line }),
+          says(`replied ${outcome.line}`)
         )
+      case "Late": {
+        const what = connected ? "connected, no reply in time" : "no connection in time"
+        return Verdict.unhealthy(new Timeout({ host, port, after: timeout, connected }), says(what))
+      }
+      case "Broken": {
+        const { code } = outcome
+        const own = ownFault(code)
+        if (own !== undefined) return Verdict.inconclusive(`${where}: ${own}`)
+        return Verdict.unhealthy(new Unreachable({ host, port, code }), says(code))
+      }
+    }
+  }
+
+  const direct = Effect.succeed(() => Net.connect({ host, port }))
+  const dial = (found: (addresses: ReadonlyArray<string>) => void) =>
+    Effect.map(resolve(host, dnsServers), (addresses) => {
+      found(addresses)
+      // Each address has its share of the time; Node would give all but the last a quarter of a second.
+      const autoSelectFamilyAttemptTimeout = Math.max(250, Math.floor(Duration.toMillis(timeout) / addresses.length))
+      return () => Net.connect({ host, port, lookup: lookupOf(addresses), autoSelectFamilyAttemptTimeout })
     })
+  const check = Effect.suspend(() => {
+    const progress: Conversation.Progress = { connected: false, remote: undefined }
+    let addresses: ReadonlyArray<string> | undefined
+    const dialled = isName ? dial((found) => (addresses = found)) : direct
+    return Effect.map(Conversation.hold(dialled, settings, progress), (outcome) => judge(outcome, progress, addresses))
   })
-  return Probe.make({ name: options.name, reports: [Unreachable, Timeout, UnexpectedReply], check })
+  const probe = Probe.make({
+    name: options.name,
+    reports: [
+      Unreachable,
+      Timeout,
+      ...(expect === undefined ? [] : [UnexpectedReply]),
+      ...(degradedAfter === undefined ? [] : [Slow])
+    ],
+    target: `tcp://${where}`,
+    reach: reachOf(host),
+    question: ["TcpProbe", { ...settings, dnsServers }],
+    check
+  })
+  // Without an option, its signature is neither declared nor found.
+  return probe as Probe.Probe<Found<O>> // oxlint-disable-line typescript/no-unsafe-type-assertion
 }

@@ -1,19 +1,25 @@
 import { assert, describe, it } from "@effect/vitest"
+import * as Probe from "@nexobot/core/Probe"
 import * as Verdict from "@nexobot/core/Verdict"
 import { eventually, refusal } from "@nexobot/testing/Expect"
+import * as TestPort from "@nexobot/testing/TestPort"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Equal from "effect/Equal"
 import * as Fiber from "effect/Fiber"
 import * as Redacted from "effect/Redacted"
 
 import * as HttpProbe from "../src/HttpProbe.ts"
 import { probeContract } from "./ProbeContract.ts"
-import { freePort, httpServer, signatureOf, tcpServer } from "./support.ts"
+import { httpServer, signatureOf, tcpServer } from "./support.ts"
 
 const secret = "t0p/secret+value"
 
 const probing = (port: number, options: Partial<HttpProbe.HttpProbeOptions> = {}) =>
   HttpProbe.make({ name: "web", url: `http://127.0.0.1:${port}/`, timeout: "10 seconds", ...options })
+
+/** Nobody listens there. */
+const freePort = TestPort.free(20_000, 32_000)
 
 const answering = (status: number, headers: Record<string, string> = {}) =>
   httpServer((_, response) => response.writeHead(status, headers).end("hello"))
@@ -21,8 +27,14 @@ const answering = (status: number, headers: Record<string, string> = {}) =>
 /** Accepts, and never says a word. */
 const silent = tcpServer(() => {})
 
-const check = (probe: ReturnType<typeof HttpProbe.make>) => probe.check
-const found = (probe: ReturnType<typeof HttpProbe.make>) => Effect.map(probe.check, signatureOf)
+type Any = Probe.Probe<HttpProbe.Found<HttpProbe.HttpProbeOptions>>
+
+const check = (probe: Any) => probe.check
+const found = (probe: Any) => Effect.map(probe.check, signatureOf)
+
+const at = (url: string) => HttpProbe.make({ name: "web", url })
+const asking = (options: Partial<HttpProbe.HttpProbeOptions>) => Probe.question(probing(80, options))
+const token = (value: string) => ({ headers: { authorization: Redacted.make(value) } })
 
 describe("HttpProbe", () => {
   it.live("200 to 299 is healthy, everything else is not", () =>
@@ -45,13 +57,40 @@ describe("HttpProbe", () => {
     Effect.gen(function* () {
       const server = yield* httpServer((request, response) => {
         if (request.url === "/") response.writeHead(302, { location: "/there" }).end()
-        else if (request.url === "/loop") response.writeHead(307, { location: "/loop" }).end()
+        else if (request.url?.startsWith("/loop") === true) response.writeHead(307, { location: request.url }).end()
         else response.writeHead(request.url === "/there" ? 200 : 404).end()
       })
       assert.deepStrictEqual(yield* probing(server.port).check, Verdict.healthy)
-      const loop = yield* found(probing(server.port, { url: `http://127.0.0.1:${server.port}/loop` }))
-      assert.deepInclude(loop, { _tag: "Http/UnexpectedStatus", status: 307 })
+      const url = `http://127.0.0.1:${server.port}/loop`
+      const before = server.accepted()
+      assert.deepStrictEqual(
+        yield* probing(server.port, { url: `${url}?token=${secret}` }).check,
+        Verdict.unhealthy(new HttpProbe.UnexpectedStatus({ url, status: 307 }), [
+          `GET ${url}: status 307`,
+          `redirects to ${url}`,
+          "which is a loop"
+        ])
+      )
+      assert.strictEqual(server.accepted(), before + 1)
       yield* server.abandoned
+    })
+  )
+
+  it.live("follow: so many redirects, ten unless told", () =>
+    Effect.gen(function* () {
+      const server = yield* httpServer((request, response) => {
+        const left = Number(request.url?.slice(1))
+        if (left === 0) response.writeHead(200).end()
+        else response.writeHead(302, { location: `/${left - 1}` }).end()
+      })
+      const from = (left: number) => ({ url: `http://127.0.0.1:${server.port}/${left}` })
+      assert.strictEqual((yield* check(probing(server.port, from(10))))._tag, "Healthy")
+      assert.deepInclude(yield* found(probing(server.port, from(11))), { status: 302 })
+      assert.strictEqual((yield* check(probing(server.port, { ...from(2), follow: 2 })))._tag, "Healthy")
+      assert.deepInclude(yield* found(probing(server.port, { ...from(2), follow: 1 })), { status: 302 })
+      const before = server.accepted()
+      assert.deepInclude(yield* found(probing(server.port, { ...from(1), follow: 0 })), { status: 302 })
+      assert.strictEqual(server.accepted(), before + 1)
     })
   )
 
@@ -177,6 +216,8 @@ describe("HttpProbe", () => {
       const { port } = yield* answering(401)
       assert.deepStrictEqual(yield* probing(port, { expectStatus: [200, 401] }).check, Verdict.healthy)
       assert.deepInclude(signatureOf(yield* probing(port, { expectStatus: [200] }).check), { status: 401 })
+      assert.deepStrictEqual(yield* probing(port, { expectStatus: [200, "4xx"] }).check, Verdict.healthy)
+      assert.deepInclude(signatureOf(yield* probing(port, { expectStatus: ["2xx", "5xx"] }).check), { status: 401 })
     })
   )
 
@@ -190,7 +231,7 @@ describe("HttpProbe", () => {
 
   it.live("a redirect that leads nowhere is a status like any other", () =>
     Effect.gen(function* () {
-      for (const location of ["ftp://127.0.0.1/", "http://["]) {
+      for (const location of ["ftp://127.0.0.1/", "file:///etc/passwd", "http://["]) {
         const { port } = yield* answering(301, { location })
         assert.deepInclude(yield* found(probing(port)), { _tag: "Http/UnexpectedStatus", status: 301 })
       }
@@ -261,8 +302,36 @@ describe("HttpProbe", () => {
     })
   )
 
+  it.live("what this machine cannot do says nothing about the server", () =>
+    Effect.gen(function* () {
+      const verdict = yield* check(HttpProbe.make({ name: "nowhere", url: "http://255.255.255.255/" }))
+      assert.strictEqual(verdict._tag, "Inconclusive")
+    })
+  )
+
   it("is held while the component starts, and changes nothing", () => {
-    assert.deepInclude(probing(80), { name: "web", duringStartup: "held", effects: "none" })
+    assert.deepInclude(probing(8080), { name: "web", duringStartup: "held", effects: "none" })
+  })
+
+  it("says what it examines, without a query, and how far that is", () => {
+    const { target } = at(`http://shop.example:8080/health?token=${secret}#top`)
+    assert.strictEqual(target, "http://shop.example:8080/health")
+    for (const host of ["127.0.0.1", "127.8.9.1", "[::1]", "localhost", "app.localhost."]) {
+      assert.strictEqual(at(`http://${host}/`).reach, "host", host)
+    }
+    for (const host of ["192.0.2.1", "[2001:db8::1]", "shop.example", "localhost.example"]) {
+      assert.strictEqual(at(`https://${host}/`).reach, "network", host)
+    }
+    const socket = HttpProbe.make({ name: "web", url: "http://docker/_ping", socketPath: "/run/docker.sock" })
+    assert.deepInclude(socket, { target: "unix:/run/docker.sock http://docker/_ping", reach: "host" })
+  })
+
+  it("who asks the same is known by it, whatever the name", () => {
+    assert.isTrue(Equal.equals(asking({ name: "a", ...token("x") }), asking({ name: "b", ...token("x") })))
+    assert.isTrue(Equal.equals(asking({ expectBody: /ok/ }), asking({ expectBody: /ok/ })))
+    assert.isFalse(Equal.equals(asking(token("x")), asking(token("y"))))
+    assert.isFalse(Equal.equals(asking({ expectStatus: [200] }), asking({})))
+    assert.notInclude(JSON.stringify(probing(80, token(secret))), secret)
   })
 
   it("refuses options that cannot work, and names them", () => {
@@ -280,6 +349,31 @@ describe("HttpProbe", () => {
       [{ headers: { "a b": "c" } }, "headers", "a b"],
       [{ headers: { Connection: "keep-alive" } }, "headers", "Connection"],
       [{ headers: { "x-number": 1 } }, "headers.x-number", "number"],
+      [{ headers: { "accept-encoding": "gzip" }, expectBody: "ok" }, "headers", "accept-encoding"],
+      [{ headers: ["a"] }, "headers", ["a"]],
+      [{ expectStatus: ["2xx", "6xx"] }, "expectStatus", "6xx"],
+      [{ follow: 21 }, "follow", 21],
+      [{ follow: true }, "follow", true],
+      [{ expectBody: "" }, "expectBody", ""],
+      [{ expectBody: { status: "ok" } }, "expectBody", { status: "ok" }],
+      [{ expectBody: "ok", method: "HEAD" }, "expectBody", "given"],
+      [{ maxBody: 100 }, "maxBody", 100],
+      [{ maxBody: 0, expectBody: "ok" }, "maxBody", 0],
+      [{ alternatives: [] }, "alternatives", []],
+      [{ alternatives: ["auth"] }, "alternatives", "auth"],
+      [{ alternatives: ["//evil.example/"] }, "alternatives", "//evil.example/"],
+      [{ alternatives: ["/\\evil.example/"] }, "alternatives", "/\\evil.example/"],
+      [{ alternatives: ["/"] }, "alternatives", "/"],
+      [{ degradedAfter: "5 seconds" }, "degradedAfter", "5 seconds"],
+      [{ degradedAfter: 0 }, "degradedAfter", 0],
+      [{ dnsServers: ["localhost"] }, "dnsServers", "localhost"],
+      [{ dnsServers: ["127.0.0.1"], socketPath: "/run/web.sock" }, "dnsServers", ["127.0.0.1"]],
+      [{ dnsServers: ["127.0.0.1"], url: "http://127.0.0.1/" }, "dnsServers", ["127.0.0.1"]],
+      [{ socketPath: "" }, "socketPath", ""],
+      [{ ca: "no certificate", url: "https://localhost/" }, "ca", "string"],
+      [{ ca: "whatever" }, "ca", "given"],
+      [{ servername: "shop.example" }, "servername", "shop.example"],
+      [{ servername: "127.0.0.1", url: "https://localhost/" }, "servername", "127.0.0.1"],
       [{ retries: 3 }, "retries", 3]
     ]
     for (const [options, option, value] of refused) {
@@ -296,7 +390,9 @@ describe("HttpProbe", () => {
       { url: `http://user:${encodeURIComponent(secret)}@example.com/` },
       { url: `ftp://${encodeURIComponent(secret)}@example.com/` },
       { headers: { authorization: Redacted.make(`${secret}\n`) } },
-      { headers: { authorization: `${secret}\n` } }
+      { headers: { authorization: `${secret}\n` } },
+      { headers: `authorization: ${secret}` },
+      { headers: Redacted.make(secret) }
     ]
     for (const options of refused) {
       const error = refusal(() => HttpProbe.make({ name: "web", url: "http://localhost/", ...options }))
@@ -309,12 +405,22 @@ describe("HttpProbe", () => {
   })
 })
 
-probeContract<HttpProbe.Unreachable | HttpProbe.Timeout | HttpProbe.UnexpectedStatus>("HttpProbe", {
+probeContract<HttpProbe.Found<HttpProbe.HttpProbeOptions>>("HttpProbe", {
   situations: {
     Healthy: Effect.map(answering(200), ({ port }) => probing(port)),
+    Inconclusive: Effect.succeed(HttpProbe.make({ name: "nowhere", url: "http://255.255.255.255/" })),
     "Http/Unreachable": Effect.map(freePort, (port) => probing(port)),
-    "Http/Timeout": Effect.map(silent, ({ port }) => probing(port, { timeout: "100 millis" })),
-    "Http/UnexpectedStatus": Effect.map(answering(503), ({ port }) => probing(port))
+    "Http/Timeout": Effect.map(silent, ({ port }) => probing(port, { timeout: "30 millis" })),
+    "Http/UnexpectedStatus": Effect.map(answering(503), ({ port }) => probing(port)),
+    "Http/UnexpectedBody": Effect.map(answering(200), ({ port }) => probing(port, { expectBody: /^bye/ })),
+    "Http/WrongRoute": Effect.map(
+      httpServer((request, response) => response.writeHead(request.url === "/auth" ? 200 : 404).end()),
+      ({ port }) => probing(port, { alternatives: ["/auth"] })
+    ),
+    "Http/Slow": Effect.map(
+      httpServer((_, response) => setTimeout(() => response.end(), 20)),
+      ({ port }) => probing(port, { degradedAfter: "10 millis" })
+    )
   },
   waiting: Effect.map(silent, ({ port }) => probing(port))
 })

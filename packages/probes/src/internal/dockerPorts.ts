@@ -1,0 +1,82 @@
+/**
+ * Ports that containers publish, as Docker says.
+ *
+ * @since 0.1.0
+ */
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+
+import { exchange, unseen } from "./httpExchange.ts"
+
+export interface PublishedPort {
+  readonly protocol: string
+  readonly address: string
+  readonly port: number
+  /** The name of the container. */
+  readonly container: string
+}
+
+/** A container of which something else is told is still a container. */
+const Containers = Schema.fromJsonString(
+  Schema.Array(
+    Schema.Struct({
+      Id: Schema.String,
+      Names: Schema.optionalKey(Schema.NullOr(Schema.Array(Schema.String))),
+      Ports: Schema.optionalKey(
+        Schema.NullOr(
+          Schema.Array(
+            Schema.Struct({
+              IP: Schema.optionalKey(Schema.String),
+              PublicPort: Schema.optionalKey(Schema.Int),
+              Type: Schema.String
+            })
+          )
+        )
+      )
+    })
+  )
+)
+
+/** About a thousand containers with all their labels. */
+const largestAnswer = 8_388_608
+
+/** Of the containers that run. Fails with the system's code, or with a few words. */
+export const publishedPorts = (
+  socketPath: string,
+  timeout: Duration.Duration
+): Effect.Effect<ReadonlyArray<PublishedPort>, string> =>
+  Effect.gen(function* () {
+    const to = { host: "docker", port: 80, tls: undefined, socketPath, dnsServers: undefined, timeout }
+    const { body, status } = yield* exchange(
+      new URL("http://docker/containers/json"),
+      {
+        method: "GET",
+        headersFor: () => ({}),
+        connectionFor: () => to,
+        maxBody: largestAnswer,
+        isExpected: (code) => code === 200,
+        follow: 0
+      },
+      unseen()
+    )
+    if (status !== 200 || body === undefined) return yield* Effect.fail(`status ${status}`)
+    const containers = yield* Schema.decodeEffect(Containers)(Buffer.from(body).toString("utf8")).pipe(
+      Effect.mapError(() => "its answer is no list of containers")
+    )
+    return containers.flatMap(({ Id, Names, Ports }) =>
+      (Ports ?? []).flatMap(({ IP, PublicPort, Type }) =>
+        // Without a public port it is open to other containers only.
+        PublicPort === undefined
+          ? []
+          : [
+              {
+                protocol: Type,
+                address: IP === undefined || IP === "" ? "0.0.0.0" : IP,
+                port: PublicPort,
+                container: (Names?.[0] ?? Id.slice(0, 12)).replace(/^\//, "")
+              }
+            ]
+      )
+    )
+  }).pipe(Effect.timeoutOrElse({ duration: timeout, orElse: () => Effect.fail("no answer in time") }))
