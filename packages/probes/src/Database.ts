@@ -131,7 +131,10 @@ export interface Database {
   readonly identity: unknown
   /**
    * Opens a connection of its own, and closes it with the scope. When that is interrupted, or the database does not
-   * answer, the socket is gone all the same: closing waits for nobody.
+   * answer, the socket is gone all the same: closing waits for nobody. The server may go on with a statement until it
+   * notices; a long one needs a limit of the server's own (`statement_timeout`, `max_statement_time`).
    */
   readonly connect: Effect.Effect<Session, DatabaseError, Scope.Scope>
+  /** Another database of the same server, with the same login. */
+  readonly withDatabase: (name: string) => Database
 }

@@ -1,0 +1,289 @@
+import { assert, describe, expectTypeOf, it } from "@effect/vitest"
+import * as Probe from "@nexobot/core/Probe"
+import * as Redaction from "@nexobot/core/Redaction"
+import * as Verdict from "@nexobot/core/Verdict"
+import { eventually, refusal } from "@nexobot/testing/Expect"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+
+import type * as Database from "../src/Database.ts"
+import * as IntegrityProbe from "../src/IntegrityProbe.ts"
+import * as PostgresDatabase from "../src/PostgresDatabase.ts"
+import { probeContract } from "./ProbeContract.ts"
+import { at, databases, kinds, nameOf, refusing, tooManyFiles } from "./sqlServers.ts"
+import { signatureOf, tcpServer } from "./support.ts"
+
+type Options = Partial<Omit<IntegrityProbe.IntegrityProbeOptions, "name" | "database">>
+
+const rule = "every product has an image"
+
+const pictureless = "SELECT * FROM products WHERE image IS NULL ORDER BY id"
+
+const probing = (database: Database.Database, options: Options = {}) =>
+  IntegrityProbe.make({ name: "integrity", database, rule, query: pictureless, ...options })
+
+const shop = `CREATE TABLE products (id int PRIMARY KEY, name varchar(999) NOT NULL, image varchar(99));
+  CREATE TABLE orders (id int PRIMARY KEY, product int);`
+
+const filled = `${shop}
+  INSERT INTO products VALUES (1, 'cup', 'cup.png'), (2, 'pot', NULL), (3, 'api_key=geheim12345', NULL), (4, 'jug', NULL);
+  INSERT INTO orders VALUES (1, 1), (2, 99);`
+
+const evidenceOf = (verdict: Verdict.Verdict<Verdict.Signature>) =>
+  "evidence" in verdict && verdict.evidence !== undefined ? verdict.evidence : []
+
+for (const { connected, dialect, isMissing, server } of kinds) {
+  describe.skipIf(isMissing())(`IntegrityProbe, ${dialect}`, () => {
+    const its = server()
+    const live = databases(its)
+    const checking = (options: Options, statements = filled) =>
+      Effect.flatMap(live(statements), (database) => probing(database, options).check)
+
+    it.live("no rows are healthy, and some are not; their number is told", () =>
+      Effect.gen(function* () {
+        assert.deepStrictEqual(yield* checking({}, shop), Verdict.healthy)
+        assert.deepStrictEqual(
+          yield* checking({}),
+          Verdict.unhealthy(new IntegrityProbe.Violated({ rule, rows: 3, andMore: false }), [
+            `${rule}: 3 rows, at most 0 expected`
+          ])
+        )
+        const orphans = "SELECT o.id FROM orders o LEFT JOIN products p ON p.id = o.product WHERE p.id IS NULL"
+        assert.deepInclude(signatureOf(yield* checking({ query: orphans })), { rows: 1 })
+      })
+    )
+
+    it.live("minRows and maxRows: an empty catalogue, and a number that is tolerated", () =>
+      Effect.gen(function* () {
+        const query = "SELECT id FROM products"
+        assert.deepStrictEqual(
+          yield* checking({ query, minRows: 1 }, shop),
+          Verdict.unhealthy(new IntegrityProbe.Violated({ rule, rows: 0, andMore: false }), [
+            `${rule}: 0 rows, at least 1 expected`
+          ])
+        )
+        for (const options of [{ minRows: 1 }, { minRows: 4 }, { maxRows: 4 }, { minRows: 4, maxRows: 4 }]) {
+          assert.deepStrictEqual(yield* checking({ query, ...options }), Verdict.healthy)
+        }
+        for (const options of [{ minRows: 5 }, { maxRows: 3 }, { minRows: 0 }, { minRows: 1, maxRows: 2 }]) {
+          assert.strictEqual((yield* checking({ query, ...options }))._tag, "Unhealthy")
+        }
+      })
+    )
+
+    it.live("show: values of these columns, redacted and cut, of the first rows; nothing else of any", () =>
+      Effect.gen(function* () {
+        const secret = Effect.provideService(
+          checking({ show: ["id", "name"] }),
+          Redaction.Redactor,
+          Redaction.make(["jug"])
+        )
+        assert.deepStrictEqual(evidenceOf(yield* secret).slice(1), [
+          "id: 2, name: pot",
+          `id: 3, name: api_key=${Redaction.mask}`,
+          `id: 4, name: ${Redaction.mask}`
+        ])
+        const many = Array.from({ length: 9 }, (_, index) => `(${index}, '${"x".repeat(900)}')`).join(", ")
+        const evidence = evidenceOf(
+          yield* checking(
+            {
+              query: 'SELECT id AS `weird "id`, name FROM products'
+                .replaceAll("`", dialect === "mysql" ? "`" : '"')
+                .replace('"id', dialect === "mysql" ? '"id' : '""id'),
+              show: ['weird "id', "name"]
+            },
+            `${shop} INSERT INTO products (id, name) VALUES ${many}`
+          )
+        )
+        assert.lengthOf(evidence, 6)
+        assert.strictEqual(evidence[1], `weird "id: 0, name: ${"x".repeat(100)}`)
+        assert.deepInclude(signatureOf(yield* checking({ show: ["price"] })), { _tag: "Integrity/MissingTable" })
+      })
+    )
+
+    it.live("a million rows are counted only so far, by the server", () =>
+      Effect.gen(function* () {
+        const query =
+          dialect === "postgres"
+            ? "SELECT n, repeat('x', 100) FROM generate_series(1, 1000000) AS n"
+            : "SELECT seq, repeat('x', 100) AS x FROM seq_1_to_1000000"
+        assert.deepStrictEqual(
+          yield* checking({ query }),
+          Verdict.unhealthy(new IntegrityProbe.Violated({ rule, rows: 1000, andMore: true }), [
+            `${rule}: 1000 rows or more, at most 0 expected`
+          ])
+        )
+        assert.deepStrictEqual(yield* checking({ query, minRows: 5000 }), Verdict.healthy)
+        assert.deepInclude(signatureOf(yield* checking({ query, maxRows: 5000 })), { rows: 5001, andMore: true })
+      })
+    )
+
+    it.live("queries may end with a semicolon or a comment, begin with WITH, and be sorted", () =>
+      Effect.gen(function* () {
+        for (const query of [
+          `${pictureless};`,
+          `${pictureless} ; `,
+          `${pictureless} -- all of them`,
+          `${pictureless} LIMIT 3`,
+          `WITH p AS (${pictureless}) SELECT id FROM p`,
+          "SELECT id FROM products WHERE id = 2 UNION SELECT id FROM products WHERE id IN (3, 4)"
+        ]) {
+          assert.deepInclude(signatureOf(yield* checking({ query })), { rows: 3 }, query)
+        }
+      })
+    )
+
+    it.live("nothing can be changed", () =>
+      Effect.gen(function* () {
+        const { fresh, sql } = yield* its
+        const database = yield* fresh(filled)
+        const attempts =
+          dialect === "postgres"
+            ? [
+                "WITH gone AS (DELETE FROM products RETURNING id) SELECT id FROM gone",
+                "SELECT 1) AS a; DELETE FROM products; SELECT * FROM (SELECT 1",
+                "SELECT * FROM products FOR UPDATE",
+                "SELECT nextval('counter')",
+                "SELECT wipe()"
+              ]
+            : [
+                "SELECT 1) AS a; DELETE FROM products; SELECT * FROM (SELECT 1",
+                "SELECT * FROM products INTO OUTFILE '/tmp/nexo-never'",
+                "SELECT wipe() AS a"
+              ]
+        const beforehand =
+          dialect === "postgres"
+            ? `CREATE SEQUENCE counter;
+              CREATE FUNCTION wipe() RETURNS int LANGUAGE plpgsql AS $$BEGIN DELETE FROM products; RETURN 1; END$$;`
+            : `CREATE FUNCTION wipe() RETURNS int DETERMINISTIC BEGIN DELETE FROM products; RETURN 1; END`
+        yield* sql(dialect === "mysql" ? `DELIMITER //\n${beforehand}//\n` : beforehand, nameOf(database))
+        for (const query of attempts) {
+          // Also with a driver that would take several statements.
+          const verdict = yield* probing(database, { query }).check
+          assert.strictEqual(verdict._tag, "Inconclusive", `${query}: ${JSON.stringify(verdict)}`)
+        }
+        assert.strictEqual(yield* sql("SELECT count(*) FROM products", nameOf(database)), "4")
+      })
+    )
+
+    it.live("timeout: the server stops the query too", () =>
+      Effect.gen(function* () {
+        const { sql } = yield* its
+        const query = dialect === "postgres" ? "SELECT pg_sleep(60)" : "SELECT id FROM products WHERE sleep(60) = 0"
+        const probe = probing(yield* live(filled), { query, timeout: "300 millis" })
+        const verdict = yield* probe.check
+        assert.deepStrictEqual(signatureOf(verdict), new IntegrityProbe.Timeout({ rule, after: Duration.millis(300) }))
+        const sleeping =
+          dialect === "postgres"
+            ? "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'"
+            : "SELECT count(*) FROM information_schema.processlist WHERE state = 'User sleep'"
+        yield* eventually(
+          "nobody sleeps",
+          Effect.map(sql(sleeping), (count) => (count === "0" ? true : undefined))
+        )
+      })
+    )
+
+    it.live("a table or column that is not there is MissingTable; a query that makes no sense says nothing", () =>
+      Effect.gen(function* () {
+        for (const query of ["SELECT * FROM nowhere", "SELECT nothing FROM products"]) {
+          const found = signatureOf(yield* checking({ query }))
+          assert.strictEqual(found._tag, "Integrity/MissingTable")
+          assert.match(JSON.stringify(found), /nowhere|nothing/)
+        }
+        const verdict = yield* checking({ query: "SELECT FROM WHERE" })
+        assert.strictEqual(verdict._tag, "Inconclusive")
+        assert.include(JSON.stringify(verdict), rule)
+      })
+    )
+
+    it.live("a missing privilege says nothing; no server is DatabaseUnavailable", () =>
+      Effect.gen(function* () {
+        const { port, sql } = yield* its
+        const name = nameOf(yield* live(filled))
+        yield* sql(
+          dialect === "postgres"
+            ? "CREATE ROLE blind LOGIN"
+            : `CREATE USER blind@'%'; GRANT SELECT ON ${name}.orders TO blind@'%'`
+        )
+        const verdict = yield* probing(at(dialect, port, "blind", name)).check
+        assert.strictEqual(verdict._tag, "Inconclusive")
+        assert.match(JSON.stringify(verdict), /denied/)
+        const found = signatureOf(yield* probing(yield* refusing(dialect)).check)
+        assert.deepInclude(found, { _tag: "Integrity/DatabaseUnavailable", reason: "Unreachable" })
+      })
+    )
+
+    it.live("an interruption leaves no connection", () =>
+      Effect.gen(function* () {
+        const { sql } = yield* its
+        const query = dialect === "postgres" ? "SELECT pg_sleep(1)" : "SELECT sleep(1) AS a"
+        const fiber = yield* Effect.forkChild(probing(yield* live(filled), { query }).check)
+        yield* eventually(
+          "it is connected",
+          Effect.map(sql(connected), (count) => (count === "0" ? undefined : true))
+        )
+        yield* Fiber.interrupt(fiber)
+        yield* eventually(
+          "nobody is connected",
+          Effect.map(sql(connected), (count) => (count === "0" ? true : undefined))
+        )
+      })
+    )
+
+    probeContract<IntegrityProbe.Found>(`IntegrityProbe, ${dialect}`, {
+      situations: {
+        Healthy: Effect.map(live(shop), (database) => probing(database)),
+        Inconclusive: Effect.map(live(shop), (database) => probing({ ...database, connect: tooManyFiles })),
+        "Integrity/Violated": Effect.map(live(filled), (database) => probing(database, { show: ["id"] })),
+        "Integrity/MissingTable": Effect.map(live(""), (database) => probing(database)),
+        "Integrity/Timeout": Effect.map(
+          tcpServer(() => {}),
+          ({ port }) => probing(at(dialect, port), { timeout: "50 millis" })
+        ),
+        "Integrity/DatabaseUnavailable": Effect.map(refusing(dialect), (database) => probing(database))
+      },
+      waiting: Effect.map(
+        tcpServer(() => {}),
+        ({ port }) => probing(at(dialect, port))
+      )
+    })
+  })
+}
+
+describe("IntegrityProbe", () => {
+  const database = PostgresDatabase.make({ url: "postgres://user:secret@127.0.0.1:1/shop" })
+
+  it("says what it examines, and asks the same of the same database", () => {
+    const probe = probing(database)
+    expectTypeOf(IntegrityProbe.make({ name: "integrity", database, rule, query: pictureless })).toEqualTypeOf<
+      Probe.Probe<IntegrityProbe.Found>
+    >()
+    assert.deepInclude(probe, { target: "postgres://127.0.0.1:1/shop", reach: "host", cost: 5, effects: "none" })
+    assert.deepStrictEqual(Probe.question(probe), Probe.question(probing(database, { maxRows: 0, timeout: 10_000 })))
+    assert.notDeepEqual(Probe.question(probe), Probe.question(probing(database, { maxRows: 1 })))
+    assert.notInclude(JSON.stringify([probe, Probe.question(probe)]), "secret")
+  })
+
+  it("refuses options that cannot work, and names them", () => {
+    const refused: ReadonlyArray<readonly [object, string]> = [
+      [{ query: "" }, "query"],
+      [{ query: "DELETE FROM products" }, "query"],
+      [{ query: "SELECTED" }, "query"],
+      [{ rule: "" }, "rule"],
+      [{ minRows: -1 }, "minRows"],
+      [{ maxRows: 1.5 }, "maxRows"],
+      [{ maxRows: 100_001 }, "maxRows"],
+      [{ minRows: 3, maxRows: 2 }, "maxRows"],
+      [{ show: "id" }, "show"],
+      [{ show: [""] }, "show"],
+      [{ database: "postgres://127.0.0.1/shop" }, "database"],
+      [{ timeout: 0 }, "timeout"],
+      [{ rows: 1 }, "rows"]
+    ]
+    for (const [options, option] of refused) {
+      assert.strictEqual(refusal(() => probing(database, options)).option, option)
+    }
+  })
+})
