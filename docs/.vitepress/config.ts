@@ -36,6 +36,7 @@ export default defineConfig({
     nav: [
       { text: "Guide", link: "/guide/getting-started" },
       { text: "Policies", link: "/policies/" },
+      { text: "Probes", link: "/probes/" },
       { text: "API", link: "/api/" },
       { text: "Decisions", link: `/decisions/${pages("decisions")[0] ?? ""}` }
     ],
@@ -51,6 +52,11 @@ export default defineConfig({
         text: "Policies",
         link: "/policies/",
         items: pages("policies").map((page) => ({ text: sentence(page), link: `/policies/${page}` }))
+      },
+      {
+        text: "Probes",
+        link: "/probes/",
+        items: pages("probes").map((page) => ({ text: sentence(page), link: `/probes/${page}` }))
       },
       {
         text: "Decisions",

@@ -4,6 +4,8 @@
  *
  * @since 0.1.0
  */
+import * as Net from "node:net"
+
 import * as Options from "@nexobot/core/Options"
 import * as PortOwner from "@nexobot/core/PortOwner"
 import * as Probe from "@nexobot/core/Probe"
@@ -48,30 +50,46 @@ const checks = Options.checks("PortProbe")
 const commandLimit = 200
 
 /**
- * @category constructors
+ * @category models
  * @since 0.1.0
  */
-export const make = (options: {
+export interface PortProbeOptions {
   readonly name: string
   readonly port: number
   /** The supervised process whose port it is. */
   readonly process: string
-}): Probe.Probe<HeldByOrphan | HeldByForeigner, ProcessControl> => {
-  checks.known(options, ["name", "port", "process"])
+  /**
+   * The IP address on which the process listens: only who is in the way there counts, be it on that address or on all of
+   * them. Every address of this machine unless told.
+   */
+  readonly address?: string
+}
+
+/**
+ * @category constructors
+ * @since 0.1.0
+ */
+export const make = (options: PortProbeOptions): Probe.Probe<HeldByOrphan | HeldByForeigner, ProcessControl> => {
+  checks.known(options, ["name", "port", "process", "address"])
   const port = checks.port("port", options.port)
   const process = checks.nonEmptyString("process", options.process)
+  const { address } = options
+  if (address !== undefined && Net.isIP(address) === 0) checks.fail("address", address, "an IP address")
+  const where = address === undefined ? {} : { address }
+  const shown = address !== undefined && Net.isIPv6(address) ? `[${address}]` : (address ?? "*")
 
   const look = Effect.gen(function* () {
     const control = yield* ProcessControl
     const table = yield* ProcessTable
     // Its own child first, for that costs next to nothing: who else is there matters only when the child has not the port.
     const { identity: child } = yield* control.status(process)
-    const own = yield* PortOwner.find(port, { expected: child === undefined ? [] : [child.pid], others: false })
+    const expected = child === undefined ? [] : [child.pid]
+    const own = yield* PortOwner.find(port, { ...where, expected, others: false })
     if (!own.listening || (child !== undefined && own.holders.some((holder) => equals(holder, child)))) {
       return Verdict.healthy
     }
     const tree = yield* control.tree(process)
-    const found = yield* PortOwner.find(port, { expected: tree.map((identity) => identity.pid) })
+    const found = yield* PortOwner.find(port, { ...where, expected: tree.map((identity) => identity.pid) })
     if (!found.listening) return Verdict.healthy
     const owned = yield* Effect.forEach(found.holders, (holder) =>
       Effect.map(control.ownership(holder), (ownership) => ({ holder, ownership }))
@@ -104,5 +122,12 @@ export const make = (options: {
     Effect.catch((error) => Effect.succeed(Verdict.inconclusive(error.message)))
   )
   // A stranger on the port is wrong while we start, too: it is why we cannot.
-  return Probe.make({ name: options.name, reports: [HeldByOrphan, HeldByForeigner], duringStartup: "judged", check })
+  return Probe.make({
+    name: options.name,
+    reports: [HeldByOrphan, HeldByForeigner],
+    target: `tcp://${shown}:${port}`,
+    question: ["PortProbe", { process }],
+    duringStartup: "judged",
+    check
+  })
 }

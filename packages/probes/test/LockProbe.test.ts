@@ -1,20 +1,37 @@
 import * as Fs from "node:fs"
 import * as Path from "node:path"
 
-import { assert, describe, it } from "@effect/vitest"
+import { assert, describe, expectTypeOf, it } from "@effect/vitest"
+import type * as Probe from "@nexobot/core/Probe"
 import * as Verdict from "@nexobot/core/Verdict"
 import { refusal } from "@nexobot/testing/Expect"
 import * as ProcessFault from "@nexobot/testing/ProcessFault"
 import * as TestFolder from "@nexobot/testing/TestFolder"
 import { deceased, idle } from "@nexobot/testing/TestProcess"
+import { answering } from "@nexobot/testing/TestProcessTable"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 
 import * as LockProbe from "../src/LockProbe.ts"
 import { probeContract } from "./ProbeContract.ts"
+import { signatureOf } from "./support.ts"
 
-const probing = (path: string) => LockProbe.make({ name: "lock", path })
+const probing = (path: string, options: Partial<LockProbe.LockProbeOptions> = {}) =>
+  LockProbe.make({ name: "lock", path, ...options })
 
 const free = Effect.map(TestFolder.make, (folder) => Path.join(folder, "gateway.lock"))
+
+/** As if it was last written so long ago. */
+const backdate = (path: string, millis: number) => {
+  const then = (Date.now() - millis) / 1000
+  Fs.utimesSync(path, then, then)
+}
+
+/** An owner that has run for so long, whatever the kernel says. */
+const aged = (pid: number, age: number | undefined) =>
+  answering({
+    usage: (asked) => Effect.succeed(asked === pid ? { age, cpu: 0, reaped: 0, memory: 0, waits: 0 } : undefined)
+  })
 
 /** A lock file with this content. */
 const lock = (content: unknown) =>
@@ -76,6 +93,72 @@ describe("LockProbe", () => {
     })
   )
 
+  it.live("a live owner that has it for longer than it may: Held", () =>
+    Effect.gen(function* () {
+      const { pid, ...owner } = yield* idle
+      const path = yield* lock({ pid, ...owner })
+      backdate(path, 3_600_500)
+      const check = (maxHeld: Duration.Input, age: number | undefined) =>
+        aged(pid, age)(probing(path, { maxHeld }).check)
+      assert.deepStrictEqual(
+        yield* check("59 minutes", 3_600_000),
+        Verdict.unhealthy(new LockProbe.Held({ path, pid, age: Duration.hours(1), maxHeld: Duration.minutes(59) }), [
+          `${path} is held by process ${pid} for 1h`
+        ])
+      )
+      assert.deepStrictEqual(yield* check("1 hour", 3_600_000), Verdict.healthy)
+      assert.strictEqual(signatureOf(yield* check("59 minutes", undefined))._tag, "Lock/Held")
+      assert.deepStrictEqual(yield* check("2 hours", undefined), Verdict.healthy)
+      assert.deepStrictEqual(yield* probing(path).check, Verdict.healthy)
+    })
+  )
+
+  it.live("an owner that runs for a moment has not held it for an hour, whatever the clock says", () =>
+    Effect.gen(function* () {
+      const path = yield* lock(yield* idle)
+      for (const step of [3_600_000, -3_600_000]) {
+        backdate(path, step)
+        assert.deepStrictEqual(yield* probing(path, { maxHeld: "30 minutes" }).check, Verdict.healthy)
+      }
+    })
+  )
+
+  it.live("an owner that writes it again has it anew", () =>
+    Effect.gen(function* () {
+      const { pid, ...owner } = yield* idle
+      const path = yield* lock({ pid, ...owner })
+      assert.deepStrictEqual(yield* aged(pid, 7_200_000)(probing(path, { maxHeld: "1 hour" }).check), Verdict.healthy)
+    })
+  )
+
+  it.live("a dead owner's lock is stale, however old it is", () =>
+    Effect.gen(function* () {
+      const path = yield* lock(yield* deceased)
+      backdate(path, 3_600_000)
+      assert.strictEqual(signatureOf(yield* probing(path, { maxHeld: "1 second" }).check)._tag, "Lock/Stale")
+    })
+  )
+
+  it.live("an owner elsewhere, whose end nobody sees, has it for as long as the file is old", () =>
+    Effect.gen(function* () {
+      const path = yield* lock({ pid: 4711, host: "elsewhere", bootId: "another" })
+      backdate(path, 3_600_000)
+      const verdict = yield* probing(path, { maxHeld: "1 minute" }).check
+      assert.strictEqual(signatureOf(verdict)._tag, "Lock/Held")
+      assert.match(JSON.stringify(verdict), /held by process 4711 on another machine \(elsewhere\) for 1h/)
+    })
+  )
+
+  it("finds what its options ask for, and its type says so", () => {
+    const bare = LockProbe.make({ name: "lock", path: "/x" })
+    expectTypeOf<Probe.Signatures<typeof bare>>().toEqualTypeOf<LockProbe.Stale | LockProbe.Unreadable>()
+    const timed = LockProbe.make({ name: "lock", path: "/x", maxHeld: "1 hour" })
+    expectTypeOf<Probe.Signatures<typeof timed>>().toEqualTypeOf<
+      LockProbe.Stale | LockProbe.Unreadable | LockProbe.Held
+    >()
+    assert.deepStrictEqual([bare.reports.length, timed.reports.length], [2, 3])
+  })
+
   it.live("what cannot be read says nothing", () =>
     Effect.gen(function* () {
       const folder = yield* TestFolder.make
@@ -104,23 +187,32 @@ describe("LockProbe", () => {
     const refused: ReadonlyArray<readonly [object, string, unknown]> = [
       [{ path: "" }, "path", ""],
       [{ path: 7 }, "path", 7],
+      [{ maxHeld: 0 }, "maxHeld", 0],
       [{ file: 1 }, "file", 1]
     ]
     for (const [options, option, value] of refused) {
-      const error = refusal(() => LockProbe.make({ name: "lock", path: "/run/lock", ...options }))
+      const error = refusal(() => probing("/run/lock", options))
       assert.deepStrictEqual([error.module, error.option, error.value], ["LockProbe", option, value])
     }
   })
 })
 
-const proofOf = (verdict: Verdict.Verdict<LockProbe.Stale | LockProbe.Unreadable>): string =>
+const proofOf = (verdict: Verdict.Verdict<LockProbe.Found<LockProbe.LockProbeOptions>>): string =>
   "signature" in verdict && verdict.signature._tag === "Lock/Stale" ? verdict.signature.proof : ""
 
-probeContract<LockProbe.Stale | LockProbe.Unreadable>("LockProbe", {
+/** A live owner has it, and has not written it since 1970. */
+const held = Effect.gen(function* () {
+  const path = yield* lock({ pid: process.ppid })
+  Fs.utimesSync(path, 0, 0)
+  return probing(path, { maxHeld: "1 millis" })
+})
+
+probeContract<LockProbe.Found<LockProbe.LockProbeOptions>>("LockProbe", {
   situations: {
-    Healthy: Effect.map(free, probing),
-    "Lock/Stale": Effect.map(Effect.flatMap(deceased, lock), probing),
-    "Lock/Unreadable": Effect.map(lock("?"), probing),
-    Inconclusive: Effect.map(TestFolder.make, probing)
+    Healthy: Effect.map(free, (path) => probing(path, { maxHeld: "1 hour" })),
+    "Lock/Held": held,
+    "Lock/Stale": Effect.map(Effect.flatMap(deceased, lock), (path) => probing(path)),
+    "Lock/Unreadable": Effect.map(lock("?"), (path) => probing(path)),
+    Inconclusive: Effect.map(TestFolder.make, (folder) => probing(folder))
   }
 })

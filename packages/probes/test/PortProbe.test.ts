@@ -1,4 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
+import * as Probe from "@nexobot/core/Probe"
 import type * as ProcessIdentity from "@nexobot/core/ProcessIdentity"
 import { ProcessTable } from "@nexobot/core/ProcessTable"
 import * as Redaction from "@nexobot/core/Redaction"
@@ -9,6 +10,7 @@ import { idle, listener } from "@nexobot/testing/TestProcess"
 import * as TestProcessControl from "@nexobot/testing/TestProcessControl"
 import * as TestProcessTable from "@nexobot/testing/TestProcessTable"
 import * as Effect from "effect/Effect"
+import * as Equal from "effect/Equal"
 
 import * as PortProbe from "../src/PortProbe.ts"
 import { probeContract } from "./ProbeContract.ts"
@@ -22,6 +24,9 @@ const probing = (port: number, identity: Identity | undefined, orphans: Readonly
     PortProbe.make({ name: "port", port, process: "web" }),
     TestProcessControl.readOnly({ web: { identity, orphans }, other: {} })
   )
+
+const make = (options: Partial<PortProbe.PortProbeOptions> = {}) =>
+  PortProbe.make({ name: "port", port: 80, process: "web", ...options })
 
 describe("PortProbe", () => {
   it.live("nobody listens: healthy", () =>
@@ -179,12 +184,36 @@ describe("PortProbe", () => {
         Effect.sync(() => {
           looks += 1
           // The child's, then everybody's.
-          return looks <= 2 ? [{ port, inode: "1" }] : []
+          return looks <= 2 ? [{ protocol: "tcp" as const, address: "127.0.0.1", port, inode: "1" }] : []
         })
       const verdict = yield* TestProcessTable.answering({ listening })(probing(port, undefined).check)
       assert.deepStrictEqual([verdict, looks], [Verdict.healthy, 3])
     })
   )
+
+  it.live("address: who listens on another one is not in the way, who listens on all is", () =>
+    Effect.gen(function* () {
+      const { identity, port } = yield* listener()
+      const at = (address: string) => provided(make({ port, address }), TestProcessControl.readOnly({ web: {} }))
+      for (const address of ["127.0.0.2", "::1", "10.0.0.5"]) {
+        assert.deepStrictEqual(yield* at(address).check, Verdict.healthy, address)
+      }
+      for (const address of ["127.0.0.1", "0.0.0.0", "::", "::ffff:127.0.0.1"]) {
+        assert.deepInclude(signatureOf(yield* at(address).check), { pid: identity.pid }, address)
+      }
+    })
+  )
+
+  it("its target and its question tell ports, addresses and processes apart", () => {
+    assert.deepStrictEqual(
+      [make(), make({ address: "127.0.0.1" }), make({ address: "::1" })].map(({ target }) => target),
+      ["tcp://*:80", "tcp://127.0.0.1:80", "tcp://[::1]:80"]
+    )
+    assert.isTrue(Equal.equals(Probe.question(make()), Probe.question(make({ name: "another" }))))
+    for (const other of [{ port: 81 }, { address: "::1" }, { process: "other" }]) {
+      assert.isFalse(Equal.equals(Probe.question(make()), Probe.question(make(other))))
+    }
+  })
 
   it.live("an unknown process says nothing", () =>
     Effect.gen(function* () {
@@ -206,6 +235,9 @@ describe("PortProbe", () => {
       [{ port: 0 }, "port", 0],
       [{ port: 1.5 }, "port", 1.5],
       [{ process: "" }, "process", ""],
+      [{ address: "localhost" }, "address", "localhost"],
+      [{ address: "" }, "address", ""],
+      [{ address: "127.0.0.1/8" }, "address", "127.0.0.1/8"],
       [{ host: 1 }, "host", 1]
     ]
     for (const [options, option, value] of refused) {

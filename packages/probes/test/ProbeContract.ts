@@ -50,8 +50,11 @@ const unsupported: ProcessTable = {
   stat: () => failing("reading a process"),
   all: failing("listing processes"),
   commandLine: () => Effect.succeed(""),
+  usage: () => failing("reading what a process uses"),
+  proportionalMemory: () => failing("reading the memory of a process"),
   variable: () => Effect.undefined,
   listening: () => failing("finding the owner of a port"),
+  listeners: failing("listing listening sockets"),
   sockets: () => Effect.succeed(new Set<string>()),
   kill: () => Effect.succeed(false)
 }

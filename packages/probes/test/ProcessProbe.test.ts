@@ -12,10 +12,10 @@ import * as ProcessProbe from "../src/ProcessProbe.ts"
 import { probeContract } from "./ProbeContract.ts"
 import { provided, signal, signatureOf } from "./support.ts"
 
-const probing = (
-  web: TestProcessControl.Entry | (() => TestProcessControl.Entry),
-  options: Partial<ProcessProbe.ProcessProbeOptions> = {}
-) =>
+/** Without those of the other suite, so that the type has what these find. */
+type Options = Partial<Pick<ProcessProbe.ProcessProbeOptions, "process" | "settle">>
+
+const probing = (web: TestProcessControl.Entry | (() => TestProcessControl.Entry), options: Options = {}) =>
   provided(
     ProcessProbe.make({ name: "process", process: "web", ...options }),
     TestProcessControl.readOnly({
@@ -129,7 +129,7 @@ describe("ProcessProbe", () => {
       const restarted = Verdict.degraded(new ProcessProbe.Restarted({ process: "web", restarts: 3, exit: crash }), [
         "web: it exited with code 1; its supervisor put it back"
       ])
-      const after = (uptime: Duration.Input, options?: Partial<ProcessProbe.ProcessProbeOptions>) =>
+      const after = (uptime: Duration.Input, options?: Options) =>
         probing({ ...put, uptime: Duration.fromInputUnsafe(uptime) }, options).check
       assert.deepStrictEqual(yield* after("4999 millis"), restarted)
       assert.deepStrictEqual(yield* after("5 seconds"), Verdict.healthy)
