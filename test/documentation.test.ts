@@ -31,7 +31,8 @@ const pages = [
   ...Fs.readdirSync(Path.join(root, "packages")).map((name) => Path.join("packages", name, "README.md")),
   ...pagesIn("docs"),
   ...pagesIn("docs/guide"),
-  ...pagesIn("docs/policies")
+  ...pagesIn("docs/policies"),
+  ...pagesIn("docs/probes")
 ].filter((page) => Fs.existsSync(Path.join(root, page)))
 
 /** What the compiler says of the examples; empty when all are right. */

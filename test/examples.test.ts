@@ -1,20 +1,25 @@
 import * as ChildProcess from "node:child_process"
 import * as Fs from "node:fs"
+import * as Path from "node:path"
 import { fileURLToPath } from "node:url"
 import { promisify } from "node:util"
 
 import { assert, describe, it } from "@effect/vitest"
 
-const folder = fileURLToPath(new URL("../examples/policies/src/", import.meta.url))
-const examples = Fs.readdirSync(folder).filter((name) => /^\d\d-/.test(name))
+const root = fileURLToPath(new URL("../examples/", import.meta.url))
+const examples = ["policies", "probes"].flatMap((folder) =>
+  Fs.readdirSync(Path.join(root, folder, "src"))
+    .filter((name) => /^\d\d-/.test(name))
+    .map((name) => Path.join(folder, "src", name))
+)
 
 const named = (extension: string) =>
   examples.filter((name) => name.endsWith(extension)).map((name) => name.slice(0, -extension.length))
 
 /** As a user runs it: a process of its own, that ends by itself. */
 const run = (name: string) =>
-  promisify(ChildProcess.execFile)(process.execPath, [name], {
-    cwd: folder,
+  promisify(ChildProcess.execFile)(process.execPath, [Path.basename(name)], {
+    cwd: Path.join(root, Path.dirname(name)),
     env: { PATH: process.env["PATH"], HOME: process.env["HOME"] },
     timeout: 20_000
   })
