@@ -21,8 +21,10 @@ export const measure = (options: {
   readonly hosts: ReadonlyArray<string>
   readonly perSecond: number
   readonly seconds: number
+  /** Milliseconds from one wake to the next: what is due in between comes together. */
+  readonly slot: number
 }): Promise<Spent> => {
-  const { hosts, perSecond, port, seconds } = options
+  const { hosts, perSecond, port, seconds, slot } = options
   let started = 0
   let closed = 0
   const connect = (host: string) => {
@@ -39,7 +41,7 @@ export const measure = (options: {
       while (performance.now() - began < seconds * 1000) {
         const due = Math.floor(((performance.now() - began) / 1000) * perSecond)
         for (; started < due; started++) connect(hosts[started % hosts.length] ?? "")
-        await sleep(1)
+        await sleep(slot)
       }
       // The last ones.
       await sleep(100)

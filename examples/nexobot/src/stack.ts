@@ -9,7 +9,7 @@ import { fileURLToPath } from "node:url"
 import * as Component from "@nexobot/core/Component"
 import * as ProcessControl from "@nexobot/core/ProcessControl"
 import * as Remediator from "@nexobot/core/Remediator"
-import { HttpProbe, LockProbe, PortProbe, ProcessProbe, TcpProbe } from "@nexobot/probes"
+import { HttpProbe, LockProbe, PortProbe, ProcessProbe, RedisProbe } from "@nexobot/probes"
 import { ProcessSpec, RestartPolicy } from "@nexobot/process-supervisor"
 import { ClearStaleLock, FreePort, RestartProcess, StartProcess } from "@nexobot/remediators"
 import type * as Redacted from "effect/Redacted"
@@ -58,13 +58,7 @@ export const make = (options: StackOptions) => {
       timeout: "1 second"
     }),
     webUi: HttpProbe.make({ name: "home page", url: `http://127.0.0.1:${ports.webUi}/`, timeout: "1 second" }),
-    redis: TcpProbe.make({
-      name: "ping",
-      port: ports.redis,
-      send: "PING\r\n",
-      expect: /^\+PONG/,
-      timeout: "1 second"
-    })
+    redis: RedisProbe.make({ name: "takes writes", port: ports.redis, timeout: "1 second" })
   }
 
   const gateway = {
@@ -153,9 +147,18 @@ export const make = (options: StackOptions) => {
       },
       {
         ...supervisedRunbook("redis"),
-        "Tcp/Unreachable": [RestartProcess.make("redis")],
-        "Tcp/Timeout": [RestartProcess.make("redis")],
-        "Tcp/UnexpectedReply": Component.escalate("what answers on Redis's port does not talk like Redis")
+        "Redis/Unreachable": [RestartProcess.make("redis")],
+        "Redis/Timeout": [RestartProcess.make("redis")],
+        "Redis/Loading": Component.observe("it reads what it had written, and is ready when it has"),
+        "Redis/Busy": Component.escalate("a script keeps it busy; end the script, or lose what it was doing"),
+        "Redis/AccessDenied": Component.escalate("it asks for a password that the stack does not have"),
+        "Redis/TooManyClients": Component.escalate("find who opens connections and does not close them"),
+        "Redis/MemoryHigh": Component.escalate(
+          "make room, or raise maxmemory; a restart would lose or keep the same data"
+        ),
+        "Redis/WritesRefused": Component.escalate("free its disk or mend its permissions; do not turn the guard off"),
+        "Redis/ReadsRefused": Component.escalate("it has no primary, and gives no old answers"),
+        "Redis/SaveFailing": Component.escalate("free its disk or mend its permissions")
       }
     )
   })

@@ -20,8 +20,12 @@ const [cachePort, apiPort] = [await portOf(cache), await portOf(api)]
 const how = { interval: 500, suspectInterval: 100 }
 const runner = await startRunner({
   watch: [
-    { ...how, probe: TcpProbe.make({ name: "cache", port: cachePort }) },
-    { ...how, probe: HttpProbe.make({ name: "api", url: `http://127.0.0.1:${apiPort}/` }), dependsOn: ["cache"] }
+    { ...how, probe: TcpProbe.make({ name: "cache", port: cachePort, timeout: 400 }) },
+    {
+      ...how,
+      probe: HttpProbe.make({ name: "api", url: `http://127.0.0.1:${apiPort}/`, timeout: 400 }),
+      dependsOn: ["cache"]
+    }
   ]
 })
 for await (const { name, status, suppressedBy, verdict } of runner.results()) {

@@ -23,8 +23,12 @@ const how = { interval: "500 millis", suspectInterval: "100 millis" } as const
 const program = Effect.gen(function* () {
   const runner = yield* Runner.make({
     watch: [
-      { ...how, probe: TcpProbe.make({ name: "cache", port: cachePort }) },
-      { ...how, probe: HttpProbe.make({ name: "api", url: `http://127.0.0.1:${apiPort}/` }), dependsOn: ["cache"] }
+      { ...how, probe: TcpProbe.make({ name: "cache", port: cachePort, timeout: "400 millis" }) },
+      {
+        ...how,
+        probe: HttpProbe.make({ name: "api", url: `http://127.0.0.1:${apiPort}/`, timeout: "400 millis" }),
+        dependsOn: ["cache"]
+      }
     ]
   })
   yield* runner.results.pipe(

@@ -77,7 +77,8 @@ export interface Inspection {
   /** Whether it is unhealthy, and repairing it makes sense now. */
   readonly mayRepair: boolean
   /**
-   * Why a repair makes no sense although the target is unhealthy: `Parent` from the first bad check of what it needs, and
+   * Why a repair makes no sense although the target is unhealthy: `Parent` from the first bad check of what it needs (until
+   * a check of that says nothing, if it was not unhealthy for certain), and
    * `HoldDown` as long as an alert would wait, as what it needs may be seen to fail only then.
    */
   readonly spared: Alerts.Withheld | "Parent" | "HoldDown" | "Flapping" | undefined
@@ -327,10 +328,12 @@ export const make = (options: HealthMonitorOptions): Effect.Effect<HealthMonitor
           const now = monotonic()
           const { counted, flap, health, readiness, verdict } = of(target)
           const withheld = withheldAt(now)
-          // Here one bad check is enough: a repair that was not needed does more harm than one that comes later.
+          // Here one bad check is enough: a repair that was not needed does more harm than one that comes later. But not
+          // for ever: what is not certain is nothing when it is not known any more, as there is no alert of it either.
           const isDown = (other: string) => {
             const { counted: parent, health: seen } = of(other)
-            return parent === "Unhealthy" || seen.failures > 0 || withheld(other) !== undefined
+            const isFailing = seen.failures > 0 && seen.inconclusive === undefined
+            return parent === "Unhealthy" || isFailing || withheld(other) !== undefined
           }
           const sick = health.confirmed === "Unhealthy" && health.inconclusive === undefined
           const spared = sick

@@ -12,6 +12,8 @@ import * as Duration from "effect/Duration"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 
+import * as Redaction from "./Redaction.ts"
+
 /**
  * An option has a value that cannot work.
  *
@@ -65,10 +67,29 @@ const isPlain = (value: unknown): value is object => {
   return prototype === null || Object.getPrototypeOf(prototype) === null
 }
 
+/** Resolvers and URLs take such a name for an address, as `3000` for 0.0.11.184. */
+const endsInNumber = (host: string): boolean => /(^|\.)\d+\.?$/.test(host)
+
 /** Labels of letters, digits, hyphens and underscores (containers have these), and a dot at the end at will. */
 const isHostName = (value: string): boolean =>
   value.length <= 253 &&
+  !endsInNumber(value) &&
   /^[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?)*\.?$/i.test(value)
+
+/** Whether it means what it says: parsers of URLs drop white space, and read more into a host than an address. */
+const isWritten = (value: string, { hostname, port, protocol }: URL): boolean => {
+  const scheme = `${protocol}//`
+  if (value.slice(0, scheme.length).toLowerCase() !== scheme) return false
+  if (value.trim() !== value || /\p{Cc}/u.test(value) || port === "0") return false
+  return Net.isIPv4(hostname) ? value.startsWith(hostname, scheme.length) : !endsInNumber(hostname)
+}
+
+/** A URL as it may be shown: a query has secrets often, and a path sometimes. */
+const withoutSecrets = (value: unknown): unknown =>
+  typeof value === "string" ? Redaction.make().text(value.replace(/[?#].*$/s, "")) : value
+
+/** As `new RegExp("")` is, or `//` would be. */
+const isEmpty = ({ source }: RegExp): boolean => source === "(?:)"
 
 /** The checks of one module; each returns the value when it is good and throws `OptionError` when it is not. */
 export interface Checks {
@@ -81,12 +102,15 @@ export interface Checks {
   /** A finite duration of at least `min` (0 unless told). */
   readonly duration: (option: string, value: Duration.Input, min?: Duration.Input) => Duration.Duration
   readonly boolean: (option: string, value: unknown) => boolean
-  /** A URL of one of these protocols, such as `https:`. One with credentials is refused, and not shown. */
+  /**
+   * A URL of one of these protocols, such as `https:`, that says what it means: no white space around it, no port 0, no
+   * number as its host. One with credentials is refused, and not shown, nor is a query.
+   */
   readonly url: (option: string, value: unknown, protocols: readonly [string, ...ReadonlyArray<string>]) => URL
   readonly httpUrl: (option: string, value: unknown) => URL
-  /** A host name or an IP address, as they stand in a URL but without brackets. */
+  /** A host name, which does not end in a number, or an IP address, as they stand in a URL but without brackets. */
   readonly host: (option: string, value: unknown) => string
-  /** A regular expression, or the text of one. */
+  /** A regular expression, or the text of one; not the empty one, which matches everything. */
   readonly pattern: (option: string, value: unknown) => RegExp
   readonly oneOf: <const A extends string>(option: string, value: unknown, allowed: ReadonlyArray<A>) => A
   /**
@@ -122,7 +146,9 @@ export const checks = (module: string): Checks => {
     const hasCredentials =
       parsed === undefined ? typeof value === "string" && value.includes("@") : parsed.username + parsed.password !== ""
     if (hasCredentials) return fail(option, Redacted.make(value), `${expected}, without credentials`)
-    return parsed !== undefined && protocols.includes(parsed.protocol) ? parsed : fail(option, value, expected)
+    return parsed !== undefined && protocols.includes(parsed.protocol) && isWritten(String(value), parsed)
+      ? parsed
+      : fail(option, withoutSecrets(value), expected)
   }
   return {
     fail,
@@ -154,9 +180,9 @@ export const checks = (module: string): Checks => {
         ? value
         : fail(option, value, "a host name or an IP address, without scheme, port or brackets"),
     pattern: (option, value) => {
-      if (value instanceof RegExp) return value
       const expected = "a regular expression, or the text of one"
-      if (typeof value !== "string") return fail(option, value, expected)
+      if (value instanceof RegExp) return isEmpty(value) ? fail(option, value, expected) : value
+      if (typeof value !== "string" || value === "") return fail(option, value, expected)
       try {
         return new RegExp(value)
       } catch (cause) {

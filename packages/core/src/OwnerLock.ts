@@ -32,6 +32,7 @@ import type * as Scope from "effect/Scope"
 import * as OwnerSocket from "./internal/ownerSocket.ts"
 import * as ProcessIdentity from "./ProcessIdentity.ts"
 import { isDead, ProcessTable, type Unsupported } from "./ProcessTable.ts"
+import { Redactor } from "./Redaction.ts"
 
 /**
  * Who a lock file names as its owner.
@@ -144,18 +145,43 @@ const attempt = <A>(path: string, f: () => Promise<A>) => Effect.tryPromise({ tr
 const kindOf = (stats: NodeFs.Stats): string =>
   stats.isDirectory() ? "a directory (EISDIR)" : stats.isFIFO() ? "a FIFO" : stats.isSocket() ? "a socket" : "a device"
 
-/** `undefined` when there is no such file. What is not a file is not waited for: reading a FIFO would block. */
-const contentNow = (path: string): Promise<string | undefined> =>
-  Fs.open(path, NodeFs.constants.O_RDONLY | NodeFs.constants.O_NONBLOCK).then(
-    (file) =>
-      file
-        .stat()
-        .then((stats) =>
-          stats.isFile() ? file.readFile("utf8") : Promise.reject(new Error(`it is ${kindOf(stats)}, not a file`))
-        )
-        .finally(() => file.close()),
-    (cause: unknown) => (isCode(cause, "ENOENT") ? undefined : Promise.reject(cause))
-  )
+/** Much more than a lock has. */
+const mostBytes = 65_536
+
+const refuseOthers = (stats: NodeFs.Stats): void => {
+  if (!stats.isFile()) throw new Error(`it is ${kindOf(stats)}, not a file`)
+}
+
+/** Until it is full or the file at its end; gives how many bytes it has then. */
+const fill = (buffer: Buffer, file: Fs.FileHandle, length = 0): Promise<number> =>
+  length === buffer.length
+    ? Promise.resolve(length)
+    : file
+        .read(buffer, length, buffer.length - length)
+        .then(({ bytesRead }) => (bytesRead === 0 ? length : fill(buffer, file, length + bytesRead)))
+
+/**
+ * `undefined` when there is no such file. What is not a file is not even opened: reading a FIFO would block, and a
+ * process that waits to write to it would go on.
+ */
+const contentNow = async (path: string): Promise<string | undefined> => {
+  try {
+    refuseOthers(await Fs.stat(path))
+    const file = await Fs.open(path, NodeFs.constants.O_RDONLY | NodeFs.constants.O_NONBLOCK)
+    try {
+      // Another one may be there by now.
+      refuseOthers(await file.stat())
+      // One byte more than a lock may have tells that there are more.
+      const buffer = Buffer.alloc(mostBytes + 1)
+      return buffer.toString("utf8", 0, await fill(buffer, file))
+    } finally {
+      await file.close()
+    }
+  } catch (cause) {
+    if (isCode(cause, "ENOENT")) return undefined
+    throw cause
+  }
+}
 
 const isThere = (path: string): Promise<boolean> =>
   Fs.lstat(path).then(
@@ -177,15 +203,27 @@ const here = Effect.promise(() =>
   }))
 )
 
+/** A text of the file, as it may be shown: whoever can write the file has chosen it. */
+const shown = Effect.fnUntraced(function* (text: string) {
+  const redactor = yield* Redactor
+  return redactor
+    .text(text)
+    .replace(/[\s\p{Cc}\p{Cf}]+/gu, " ")
+    .slice(0, 100)
+})
+
 /** Where an owner runs whose pid means nothing here, or who may have been on another machine. */
 const elsewhere = Effect.fnUntraced(function* (owner: LockOwner, bootId: string): Effect.fn.Return<string | undefined> {
   const { host, pidNamespace } = yield* here
   // The same boot is the same machine, whatever its name is in the container.
   const isSameBoot = owner.bootId === bootId && bootId !== ""
-  if (!isSameBoot && owner.host !== undefined && owner.host !== host) return `on another machine (${owner.host})`
+  if (!isSameBoot && owner.host !== undefined && owner.host !== host) {
+    return `on another machine (${yield* shown(owner.host)})`
+  }
   const isOtherBoot = owner.bootId !== undefined && bootId !== "" && owner.bootId !== bootId
   if (isOtherBoot || owner.pidNamespace === undefined || pidNamespace === undefined) return undefined
-  return owner.pidNamespace === pidNamespace ? undefined : `in another container (pid namespace ${owner.pidNamespace})`
+  if (owner.pidNamespace === pidNamespace) return undefined
+  return `in another container (pid namespace ${yield* shown(owner.pidNamespace)})`
 })
 
 /** The proof that the owner is dead. */
@@ -218,6 +256,7 @@ export const status = Effect.fnUntraced(function* (
 ): Effect.fn.Return<LockStatus, OwnerLockError | Unsupported> {
   const content = yield* contentOf(path)
   if (content === undefined) return { _tag: "Free" }
+  if (Buffer.byteLength(content) > mostBytes) return { _tag: "Unreadable", why: `more than ${mostBytes} bytes` }
   const owner = decodeOwner(content)
   if (Option.isNone(owner)) return { _tag: "Unreadable", why: `${content.length} characters that name no owner` }
   const bootId = yield* Effect.flatMap(ProcessTable, (table) => table.bootId)

@@ -11,6 +11,7 @@ import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
 
 import * as Options from "./Options.ts"
+import { Redactor } from "./Redaction.ts"
 import * as Verdict from "./Verdict.ts"
 import type { Signature, SignatureClass } from "./Verdict.ts"
 
@@ -33,7 +34,9 @@ export type Effects = "none" | "own-file" | "synthetic"
 export type DuringStartup = "held" | "judged"
 
 /**
- * How far a check goes: `host` stays on this machine, and a lost network cannot excuse what it finds.
+ * How far a check goes: `host` stays on this machine, and a lost network cannot excuse what it finds. A combination is
+ * `network` if all of its parts are, so that none on this machine is excused for the others; `any`, which fails only
+ * if all do, if one is.
  *
  * @category models
  * @since 0.1.0
@@ -53,6 +56,8 @@ export interface Probe<out S extends Signature, out R = never> {
   readonly effects: Effects
   /** What a check costs its target, where an ordinary one costs 1. A runner keeps to a budget for each target. */
   readonly cost: number
+  /** How long a check takes at most by its own bound; `undefined` if it has none. */
+  readonly timeout: Duration.Duration | undefined
   readonly duringStartup: DuringStartup
   /** See `question`. It holds as long as the probe has this very check. */
   readonly asks: { readonly question: unknown; readonly check: unknown } | undefined
@@ -83,6 +88,8 @@ export type Services<P> = P extends Probe<Signature, infer R> ? R : never
 
 const checks = Options.checks("Probe")
 
+const known = ["name", "reports", "check", "target", "reach", "question", "effects", "cost", "timeout", "duringStartup"]
+
 const asking = (asked: unknown, check: unknown): Any["asks"] =>
   asked === undefined ? undefined : { question: asked, check }
 
@@ -110,47 +117,125 @@ export const make = <const C extends ReadonlyArray<SignatureClass>, R = never>(o
   readonly effects?: Effects
   /** 1 unless told. */
   readonly cost?: number
+  /** After so long the check has said itself that it took too long; a runner never waits less. No bound unless told. */
+  readonly timeout?: Duration.Input | undefined
   /** `held` unless told. */
   readonly duringStartup?: DuringStartup
-}): Probe<C[number]["Type"], R> => ({
-  name: checks.nonEmptyString("name", options.name),
-  reports: options.reports,
-  target: checks.nonEmptyString("target", options.target ?? options.name),
-  reach: checks.oneOf("reach", options.reach ?? "host", ["host", "network"]),
-  cost: checks.number("cost", options.cost ?? 1, 0),
-  asks: asking(options.question, options.check),
-  effects: checks.oneOf("effects", options.effects ?? "none", ["none", "own-file", "synthetic"]),
-  duringStartup: checks.oneOf("duringStartup", options.duringStartup ?? "held", ["held", "judged"]),
-  check: options.check
-})
+}): Probe<C[number]["Type"], R> => {
+  checks.known(options, known)
+  if (!Effect.isEffect(options.check)) checks.fail("check", options.check, "an Effect")
+  return {
+    name: checks.nonEmptyString("name", options.name),
+    reports: options.reports,
+    target: checks.nonEmptyString("target", options.target ?? options.name),
+    reach: checks.oneOf("reach", options.reach ?? "host", ["host", "network"]),
+    cost: checks.number("cost", options.cost ?? 1, 0),
+    timeout: options.timeout === undefined ? undefined : checks.duration("timeout", options.timeout, "1 millis"),
+    asks: asking(options.question, options.check),
+    effects: checks.oneOf("effects", options.effects ?? "none", ["none", "own-file", "synthetic"]),
+    duringStartup: checks.oneOf("duringStartup", options.duringStartup ?? "held", ["held", "judged"]),
+    check: options.check
+  }
+}
+
+/** So much of what others say is told: more is not read, and may be of any size. */
+const [looked, told] = [8192, 200]
+
+/** A text of whatever somebody threw or returned, which may be an object that cannot be made one. */
+const textOf = (value: unknown): string => {
+  try {
+    return String(value)
+  } catch {
+    return "something without a text"
+  }
+}
+
+const isSignature = (value: unknown): value is Signature =>
+  Predicate.hasProperty(value, "_tag") && typeof value._tag === "string"
+
+const linesOf = (value: object): ReadonlyArray<string> | undefined =>
+  "evidence" in value && Array.isArray(value.evidence) ? value.evidence.map(textOf) : undefined
+
+/** What a JavaScript probe returns may be anything. */
+const asVerdict = (self: Any, value: unknown): Verdict.Verdict<Signature> => {
+  if (Predicate.isTagged(value, "Healthy")) {
+    const lines = linesOf(value)
+    return lines === undefined ? Verdict.healthy : Verdict.healthyWith(lines)
+  }
+  if (Predicate.isTagged(value, "Inconclusive")) {
+    return Verdict.inconclusive("reason" in value ? textOf(value.reason) : "no reason given")
+  }
+  if (!Predicate.isTagged(value, "Degraded") && !Predicate.isTagged(value, "Unhealthy")) {
+    return Verdict.inconclusive(`${self.name} returned no verdict`)
+  }
+  const signature = "signature" in value ? value.signature : undefined
+  if (!isSignature(signature) || !self.reports.some((one) => Verdict.tagOf(one) === signature._tag)) {
+    return Verdict.inconclusive(`${self.name} reported a signature that it does not declare`)
+  }
+  return { _tag: value._tag, signature, evidence: linesOf(value) ?? [] }
+}
+
+/** Redacted before it is cut: half a secret would not be recognised. */
+const presentable = (verdict: Verdict.Verdict<Signature>): Effect.Effect<Verdict.Verdict<Signature>> => {
+  if (verdict._tag !== "Inconclusive") return Effect.succeed(verdict)
+  return Effect.map(Redactor, ({ text }) => {
+    const line = text(verdict.reason.slice(0, looked)).replace(/[\s\p{Cc}\p{Cf}]+/gu, " ")
+    return Verdict.inconclusive(line.trim().slice(0, told))
+  })
+}
+
+/**
+ * The verdict of one check, whatever the probe does: a defect, a value that is no verdict and a signature that is not
+ * declared are inconclusive. A reason is cut to 200 characters in one line, without secrets. It is for those who run
+ * probes, and for combinations of them; defects end here, and nowhere else.
+ *
+ * @category operations
+ * @since 0.1.0
+ */
+export const examine = <S extends Signature, R>(self: Probe<S, R>): Effect.Effect<Verdict.Verdict<S>, never, R> => {
+  const examined = Effect.suspend(() =>
+    Effect.isEffect(self.check) ? self.check : Effect.die("its check is no Effect")
+  ).pipe(
+    Effect.map((verdict) => asVerdict(self, verdict)),
+    Effect.catchCause((cause) =>
+      Effect.succeed(Verdict.inconclusive(`${self.name} is broken: ${textOf(Cause.squash(cause))}`))
+    ),
+    Effect.flatMap(presentable)
+  )
+  // What it reports is one of its own signatures, as was just seen.
+  return examined as Effect.Effect<Verdict.Verdict<S>, never, R> // oxlint-disable-line typescript/no-unsafe-type-assertion
+}
 
 const strongest = (effects: ReadonlyArray<Effects>): Effects =>
   (["synthetic", "own-file"] as const).find((one) => effects.includes(one)) ?? "none"
+
+/** They run at the same time: the longest, if each has one. */
+const longest = (probes: ReadonlyArray<Any>): Any["timeout"] =>
+  probes
+    .map(({ timeout }) => timeout)
+    .reduce((a, b) => (a === undefined || b === undefined ? undefined : Duration.max(a, b)))
 
 type Some = readonly [Any, ...ReadonlyArray<Any>]
 
 const combine = <const P extends Some>(
   name: string,
   probes: P,
-  choose: (verdicts: ReadonlyArray<Verdict.Verdict<Signature>>) => Verdict.Verdict<Signature>
+  choose: (verdicts: ReadonlyArray<Verdict.Verdict<Signature>>) => Verdict.Verdict<Signature>,
+  isExcusable: "every" | "some" = "every"
 ): Probe<Signatures<P[number]>, Services<P[number]>> => {
   if (probes.length === 0) checks.fail("probes", probes, "at least one probe")
   const combined: Any = {
     name: checks.nonEmptyString("name", name),
     reports: probes.flatMap((probe) => probe.reports),
     target: name,
-    reach: probes.some((probe) => probe.reach === "network") ? "network" : "host",
+    reach: probes[isExcusable]((probe) => probe.reach === "network") ? "network" : "host",
     effects: strongest(probes.map((probe) => probe.effects)),
     cost: probes.reduce((sum, probe) => sum + probe.cost, 0),
+    timeout: longest(probes),
     duringStartup: probes.every((probe) => probe.duringStartup === "judged") ? "judged" : "held",
     asks: undefined,
-    check: Effect.map(
-      Effect.all(
-        probes.map((probe) => probe.check),
-        { concurrency: "unbounded" }
-      ),
-      choose
-    )
+    // A part that is broken says nothing, and does not keep the others from saying what they know.
+    check: Effect.map(Effect.forEach(probes, examine, { concurrency: "unbounded" }), choose)
   }
   // The compiler cannot follow the union of the parts.
   return combined as never // oxlint-disable-line typescript/no-unsafe-type-assertion
@@ -186,7 +271,7 @@ export const all = <const P extends Some>(name: string, probes: P): Probe<Signat
  * @since 0.1.0
  */
 export const any = <const P extends Some>(name: string, probes: P): Probe<Signatures<P[number]>, Services<P[number]>> =>
-  combine(name, probes, highest(goodness))
+  combine(name, probes, highest(goodness), "some")
 
 /**
  * So many probes must be healthy: the verdict is that of the `least`-th best, so that with 2 of 3 one failure counts for
@@ -273,7 +358,8 @@ export const withTimeout = <S extends Signature, R>(
     orElse: () => Effect.sync(() => Verdict.unhealthy(new Timeout({ probe: self.name, after: duration })))
   })
   const asks = derived(self, ["withTimeout", self.name, duration], check)
-  return { ...self, reports: [...self.reports, Timeout], check, asks }
+  const timeout = self.timeout === undefined ? duration : Duration.min(self.timeout, duration)
+  return { ...self, reports: [...self.reports, Timeout], timeout, check, asks }
 }
 
 /**
@@ -285,44 +371,3 @@ export const withTimeout = <S extends Signature, R>(
  */
 export const question = (self: Any): unknown =>
   self.asks?.check === self.check ? [self.target, self.asks.question] : undefined
-
-const isSignature = (value: unknown): value is Signature =>
-  Predicate.hasProperty(value, "_tag") && typeof value._tag === "string"
-
-const linesOf = (value: object): ReadonlyArray<string> | undefined =>
-  "evidence" in value && Array.isArray(value.evidence) ? value.evidence.map(String) : undefined
-
-/** What a JavaScript probe returns may be anything. */
-const asVerdict = (self: Any, value: unknown): Verdict.Verdict<Signature> => {
-  if (Predicate.isTagged(value, "Healthy")) {
-    const lines = linesOf(value)
-    return lines === undefined ? Verdict.healthy : Verdict.healthyWith(lines)
-  }
-  if (Predicate.isTagged(value, "Inconclusive")) {
-    return Verdict.inconclusive("reason" in value ? String(value.reason) : "no reason given")
-  }
-  if (!Predicate.isTagged(value, "Degraded") && !Predicate.isTagged(value, "Unhealthy")) {
-    return Verdict.inconclusive(`${self.name} returned no verdict`)
-  }
-  const signature = "signature" in value ? value.signature : undefined
-  if (!isSignature(signature) || !self.reports.some((one) => Verdict.tagOf(one) === signature._tag)) {
-    return Verdict.inconclusive(`${self.name} reported a signature that it does not declare`)
-  }
-  return { _tag: value._tag, signature, evidence: linesOf(value) ?? [] }
-}
-
-/**
- * The verdict of one check, whatever the probe does: a defect, a value that is no verdict and a signature that is not
- * declared are inconclusive. It is for those who run probes; defects end here, and nowhere else.
- *
- * @category operations
- * @since 0.1.0
- */
-export const examine = <S extends Signature, R>(self: Probe<S, R>): Effect.Effect<Verdict.Verdict<S>, never, R> => {
-  const examined = Effect.matchCause(self.check, {
-    onSuccess: (verdict) => asVerdict(self, verdict),
-    onFailure: (cause) => Verdict.inconclusive(`${self.name} is broken: ${String(Cause.squash(cause))}`)
-  })
-  // What it reports is one of its own signatures, as was just seen.
-  return examined as Effect.Effect<Verdict.Verdict<S>, never, R> // oxlint-disable-line typescript/no-unsafe-type-assertion
-}

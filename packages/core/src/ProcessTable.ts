@@ -17,16 +17,23 @@ import * as IpAddress from "./internal/ipAddress.ts"
 import { parseProportional, parseUsage } from "./internal/processUsage.ts"
 
 /**
- * The platform cannot answer: it has no `/proc`, or hides the process in question there.
+ * The platform cannot answer: it has no `/proc`, or hides the process in question there, or this process cannot read it,
+ * for example because it has too many files open.
  *
  * @category errors
  * @since 0.1.0
  */
 export class Unsupported extends Schema.TaggedError<Unsupported>("@nexobot/core/ProcessTable/Unsupported")(
   "Unsupported",
-  { feature: Schema.String, platform: Schema.String }
+  {
+    feature: Schema.String,
+    platform: Schema.String,
+    /** Why `/proc` could not be read, for example `EMFILE`; absent where the platform is why. */
+    code: Schema.optionalKey(Schema.String)
+  }
 ) {
   override get message(): string {
+    if (this.code !== undefined) return `${this.feature}: /proc could not be read (${this.code})`
     return `${this.feature} needs Linux's /proc, with all processes visible; this is ${this.platform}`
   }
 }
@@ -112,8 +119,8 @@ export interface ProcessTable {
   readonly listening: (port: number) => Effect.Effect<ReadonlyArray<ListeningSocket>, Unsupported>
   /** All of the network namespace that this process is in, TCP and UDP. */
   readonly listeners: Effect.Effect<ReadonlyArray<ListeningSocket>, Unsupported>
-  /** Inodes of the sockets that a process has open; empty when they may not be read. */
-  readonly sockets: (pid: number) => Effect.Effect<ReadonlySet<string>>
+  /** Inodes of the sockets that a process has open; empty when they may not be read, or there is no such process. */
+  readonly sockets: (pid: number) => Effect.Effect<ReadonlySet<string>, Unsupported>
   /** Sends a signal by bare pid; `false` when there is no such process. Prefer `ProcessIdentity.signal`. */
   readonly kill: (pid: number, signal: NodeJS.Signals) => Effect.Effect<boolean>
 }
@@ -126,13 +133,20 @@ const textOf = (path: string): string | undefined => {
   }
 }
 
-const namesIn = (path: string): ReadonlyArray<string> => {
+const codeOf = (cause: unknown): string =>
+  cause instanceof Error && "code" in cause && typeof cause.code === "string" ? cause.code : String(cause)
+
+/** What is read, `undefined` where it is gone or not ours to read; throws where it is there and we cannot. */
+const ifThere = <A>(read: () => A): A | undefined => {
   try {
-    return Fs.readdirSync(path)
-  } catch {
-    return []
+    return read()
+  } catch (cause) {
+    if (/^(ENOENT|ENOTDIR|ESRCH|EACCES|EPERM)$/.test(codeOf(cause))) return undefined
+    throw cause
   }
 }
+
+const namesIn = (path: string): ReadonlyArray<string> => ifThere(() => Fs.readdirSync(path)) ?? []
 
 /** The name stands in parentheses and may contain spaces and parentheses: fields are counted from the last one. */
 const parseStat = (text: string): ProcessStat | undefined => {
@@ -154,10 +168,19 @@ const parseStat = (text: string): ProcessStat | undefined => {
   return Number.isInteger(stat.pid) && Number.isFinite(stat.startTime) ? stat : undefined
 }
 
-const statNow = (pid: number): ProcessStat | undefined => {
-  const text = textOf(`/proc/${pid}/stat`)
+const statNow = (pid: number, read = textOf): ProcessStat | undefined => {
+  const text = read(`/proc/${pid}/stat`)
   return text === undefined ? undefined : parseStat(text)
 }
+
+/** Of those who are seen, nobody is left out: a list that lacks somebody would say that he is not there. */
+const statsNow = (): ReadonlyArray<ProcessStat> =>
+  Fs.readdirSync("/proc").flatMap((name) => {
+    const stat = /^\d+$/.test(name)
+      ? statNow(Number(name), (path) => ifThere(() => Fs.readFileSync(path, "utf8")))
+      : undefined
+    return stat === undefined ? [] : [stat]
+  })
 
 /** Whether a pid is taken, also by a process that `/proc` hides (mounted with `hidepid`, or not mounted at all). */
 const isTaken = (pid: number): boolean => {
@@ -165,6 +188,16 @@ const isTaken = (pid: number): boolean => {
     return Number.isInteger(pid) && pid > 0 && process.kill(pid, 0)
   } catch (cause) {
     return cause instanceof Error && "code" in cause && cause.code === "EPERM"
+  }
+}
+
+/** A family of addresses that the kernel does not have has no table; one that cannot be read is not empty. */
+const tableOf = (path: string): string => {
+  try {
+    return Fs.readFileSync(path, "utf8")
+  } catch (cause) {
+    if (codeOf(cause) === "ENOENT") return ""
+    throw cause
   }
 }
 
@@ -186,7 +219,7 @@ const addressOf = (hex: string): string => {
 
 const listeningIn = (file: string, protocol: ListeningSocket["protocol"], only?: number): Array<ListeningSocket> => {
   const sockets: Array<ListeningSocket> = []
-  for (const line of (textOf(`/proc/net/${file}`) ?? "").split("\n").slice(1)) {
+  for (const line of tableOf(`/proc/net/${file}`).split("\n").slice(1)) {
     const [, local = "", , state, , , , , , inode] = line.trim().split(/\s+/)
     if (state !== listenState[protocol] || inode === undefined) continue
     const colon = local.lastIndexOf(":")
@@ -205,8 +238,23 @@ const filesOf = (pid: number): ReadonlyArray<string> => {
   return open.length > 0 ? open : pathsIn(`/proc/${pid}/task`).flatMap((thread) => pathsIn(`${thread}/fd`))
 }
 
-const onLinux = <A>(feature: string, f: () => A): Effect.Effect<A, Unsupported> =>
-  process.platform === "linux" ? Effect.sync(f) : Effect.fail(new Unsupported({ feature, platform: process.platform }))
+/** What it throws, it could not read. */
+const onLinux = <A>(feature: string, f: () => A): Effect.Effect<A, Unsupported> => {
+  const { platform } = process
+  return platform === "linux"
+    ? Effect.try({ try: f, catch: (cause) => new Unsupported({ feature, platform, code: codeOf(cause) }) })
+    : Effect.fail(new Unsupported({ feature, platform }))
+}
+
+const socketsOf = (pid: number): ReadonlySet<string> => {
+  const inodes = new Set<string>()
+  for (const file of filesOf(pid)) {
+    // It may be closed between listing and reading.
+    const target = ifThere(() => Fs.readlinkSync(file))
+    if (target?.startsWith("socket:[")) inodes.add(target.slice(8, -1))
+  }
+  return inodes
+}
 
 /** A table that is not there says nothing: it must not be taken for one in which nobody listens. */
 const ofNetwork = <A>(feature: string, f: () => A): Effect.Effect<A, Unsupported> =>
@@ -226,12 +274,7 @@ const linux: ProcessTable = {
         () => new Unsupported({ feature: `reading process ${pid}`, platform: process.platform })
       )
     ),
-  all: onLinux("listing processes", () =>
-    namesIn("/proc").flatMap((name) => {
-      const stat = /^\d+$/.test(name) ? statNow(Number(name)) : undefined
-      return stat === undefined ? [] : [stat]
-    })
-  ),
+  all: onLinux("listing processes", statsNow),
   commandLine: (pid) =>
     Effect.sync(() =>
       (textOf(`/proc/${pid}/cmdline`) ?? "")
@@ -264,19 +307,7 @@ const linux: ProcessTable = {
     ...listeningIn("udp", "udp"),
     ...listeningIn("udp6", "udp")
   ]),
-  sockets: (pid) =>
-    Effect.sync(() => {
-      const inodes = new Set<string>()
-      for (const file of filesOf(pid)) {
-        try {
-          const target = Fs.readlinkSync(file)
-          if (target.startsWith("socket:[")) inodes.add(target.slice(8, -1))
-        } catch {
-          continue // closed between listing and reading
-        }
-      }
-      return inodes
-    }),
+  sockets: (pid) => onLinux("listing the sockets of a process", () => socketsOf(pid)),
   kill: (pid, signal) =>
     Effect.sync(() => {
       try {

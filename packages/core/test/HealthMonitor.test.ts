@@ -383,6 +383,23 @@ describe("many targets", () => {
   )
 
   it.effect(
+    "is repaired when nothing is known any more of its parent, which was not certain to fail; is not when it was",
+    Effect.fnUntraced(function* () {
+      const { monitor } = yield* watch({ ...family, fall: 2, holdDown: 0 })
+      const spared = Effect.map(monitor.inspect("api"), (one) => one.spared)
+      yield* monitor.record("api", broken)
+      yield* monitor.record("api", broken)
+      yield* monitor.record("db", broken)
+      assert.strictEqual(yield* spared, "Parent")
+      yield* monitor.record("db", Verdict.inconclusive("no permission"))
+      assert.notStrictEqual(yield* spared, "Parent")
+      yield* monitor.record("db", broken)
+      yield* monitor.record("db", Verdict.inconclusive("no permission"))
+      assert.strictEqual(yield* spared, "Parent")
+    })
+  )
+
+  it.effect(
     "is not repaired for its parent's failure, whichever is confirmed first",
     Effect.fnUntraced(function* () {
       const { check, decide, monitor, told } = yield* watch({ ...family, fall: 3, holdDown: "3 seconds" })

@@ -117,6 +117,54 @@ describe("checks", () => {
     assert.strictEqual(refusal(() => checks.url("o", "http://a/", ["ws:"])).expected, "a URL that begins with ws://")
   })
 
+  it("url takes only what means what it says", () => {
+    for (const value of [
+      "http://3.example/",
+      "HTTP://a",
+      "http://127.0.0.1",
+      "http://[::1]:80/",
+      "https://a:443/?b=c"
+    ]) {
+      assert.instanceOf(checks.httpUrl("o", value), URL)
+    }
+    const bad = [
+      "http:3000",
+      "http:/a",
+      "http:\\\\a",
+      "http://3000/",
+      "http://127.1/",
+      "http://0x7f.0.0.1/",
+      "http://256.1.1.1/",
+      "http://127.0.0.1:0/",
+      " http://h/",
+      "http://h/\n",
+      "http://h/a\tb",
+      "\u00a0http://h/"
+    ]
+    for (const value of bad) assert.strictEqual(refusal(() => checks.httpUrl("o", value)).value, value, value)
+    for (const value of ["redis:a", "redis://1.2.3", "redis://256.1.1.1:6379", "redis://a:0"]) {
+      assert.strictEqual(refusal(() => checks.url("o", value, ["redis:"])).value, value)
+    }
+    for (const value of ["redis://a:6379/0", "redis://10.0.0.1:6379", "redis:///0"]) {
+      assert.instanceOf(checks.url("o", value, ["redis:"]), URL)
+    }
+  })
+
+  it("url shows no secret of what it refuses", () => {
+    const key = "123456789:AAFaBcDeFgHiJkLmNoPqRsTuVwXyZ012345"
+    const bad = [
+      "ws://h/?token=s3cr3t",
+      "http://h:99999/?token=s3cr3t",
+      "http://h:0/#s3cr3t",
+      `ftp://h/bot${key}/getMe`
+    ]
+    for (const value of bad) {
+      const error = refusal(() => checks.httpUrl("o", value))
+      for (const hidden of ["s3cr3t", key]) assert.notInclude(inspect(error, { depth: 9 }), hidden)
+      assert.match(String(error.value), /^\w+:\/\/h/)
+    }
+  })
+
   it("host takes names and addresses, and nothing more", () => {
     for (const value of ["localhost", "db_1", "api.example.org.", "127.0.0.1", "::1", "fe80::1%eth0", "a".repeat(63)]) {
       assert.strictEqual(checks.host("o", value), value)
@@ -135,6 +183,10 @@ describe("checks", () => {
       ".",
       "é.org",
       "a".repeat(64),
+      "256.1.1.1",
+      "1.2.3",
+      "127.1.",
+      "3000",
       7,
       null
     ]
@@ -148,7 +200,9 @@ describe("checks", () => {
     assert.strictEqual(checks.pattern("o", /a/i).source, "a")
     assert.strictEqual(checks.pattern("o", "^a+$").source, "^a+$")
     assert.include(refusal(() => checks.pattern("o", "(")).message, "Unterminated group")
-    for (const value of [7, null, {}, ["a"]]) assert.strictEqual(refusal(() => checks.pattern("o", value)).value, value)
+    for (const value of [7, null, {}, ["a"], "", new RegExp("")]) {
+      assert.strictEqual(refusal(() => checks.pattern("o", value)).value, value)
+    }
   })
 
   it("boolean takes no truthy value for true", () => {

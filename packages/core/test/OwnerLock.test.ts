@@ -109,6 +109,15 @@ describe("status", () => {
     })
   )
 
+  it.live("is Unreadable when the file has more bytes than any lock, and reads no more of it", () =>
+    Effect.gen(function* () {
+      const path = yield* place
+      yield* write(path, `{"pid":${process.pid}}`)
+      Fs.truncateSync(path, 4_000_000_000)
+      assert.deepStrictEqual(yield* OwnerLock.status(path), { _tag: "Unreadable", why: "more than 65536 bytes" })
+    })
+  )
+
   it.live("is Unreadable when the file names nobody", () =>
     Effect.gen(function* () {
       const path = yield* place

@@ -10,6 +10,7 @@ import * as Ref from "effect/Ref"
 import * as TestClock from "effect/testing/TestClock"
 
 import * as Probe from "../src/Probe.ts"
+import * as Redaction from "../src/Redaction.ts"
 import * as Verdict from "../src/Verdict.ts"
 import * as F from "./fixture.ts"
 import { refusal } from "./support.ts"
@@ -25,13 +26,18 @@ type Name = keyof typeof verdicts
 
 const names: ReadonlyArray<Name> = ["healthy", "inconclusive", "degraded", "unhealthy"]
 
-const finding = (name: Name, options: Partial<Pick<Probe.Any, "effects" | "duringStartup">> = {}) =>
+const finding = (name: Name, options: Partial<Pick<Probe.Any, "effects" | "duringStartup" | "reach">> = {}) =>
   Probe.make({
     ...options,
     name,
     reports: [F.OutOfMemory, F.QueueStuck],
     check: Effect.succeed<Verdict.Verdict<F.OutOfMemory | F.QueueStuck>>(verdicts[name])
   })
+
+const lasting = (timeout?: Duration.Input) =>
+  Probe.make({ name: "p", reports: [], check: Effect.succeed(Verdict.healthy), timeout })
+
+const millis = ({ timeout }: Probe.Any) => timeout && Duration.toMillis(timeout)
 
 describe("Probe.make", () => {
   it("changes nothing and waits for the start unless told", () => {
@@ -46,6 +52,8 @@ describe("Probe.make", () => {
     const refused = (options: object) => refusal(() => Probe.make({ name: "x", reports: [], check, ...options }))
     assert.strictEqual(refused({ name: "" }).option, "name")
     assert.strictEqual(refused({ effects: "some" }).option, "effects")
+    assert.strictEqual(refused({ duringStartUp: "judged" }).option, "duringStartUp")
+    for (const value of [undefined, () => check]) assert.strictEqual(refused({ check: value }).option, "check")
     const error = refused({ duringStartup: "ignored" })
     assert.deepStrictEqual(
       [error.option, error.value, error.expected],
@@ -87,7 +95,7 @@ describe("combining", () => {
             const { check } = combine("both", [finding(first), finding(second)])
             const rank: ReadonlyArray<Name> = ranks[kind]
             const winner = rank.indexOf(second) > rank.indexOf(first) ? second : first
-            assert.strictEqual(yield* check, verdicts[winner])
+            assert.deepStrictEqual(yield* check, verdicts[winner])
           })
         )
       }
@@ -98,8 +106,8 @@ describe("combining", () => {
     Effect.gen(function* () {
       const other = Verdict.unhealthy(new F.QueueStuck({ length: 9 }))
       const second = Probe.make({ name: "second", reports: [F.QueueStuck], check: Effect.succeed(other) })
-      assert.strictEqual(yield* Probe.all("both", [finding("unhealthy"), second]).check, verdicts.unhealthy)
-      assert.strictEqual(yield* Probe.all("both", [second, finding("unhealthy")]).check, other)
+      assert.deepStrictEqual(yield* Probe.all("both", [finding("unhealthy"), second]).check, verdicts.unhealthy)
+      assert.deepStrictEqual(yield* Probe.all("both", [second, finding("unhealthy")]).check, other)
     })
   )
 
@@ -113,12 +121,45 @@ describe("combining", () => {
     })
   )
 
+  it.effect("a broken part does not hide what the others know, and is unknown itself", () =>
+    Effect.gen(function* () {
+      const broken = Probe.make({ name: "bad", reports: [F.OutOfMemory], check: Effect.die("a bug") })
+      const unknown = Verdict.inconclusive("bad is broken: a bug")
+      assert.deepStrictEqual(yield* Probe.any("x", [finding("healthy"), broken]).check, verdicts.healthy)
+      assert.deepStrictEqual(yield* Probe.any("x", [finding("unhealthy"), broken]).check, unknown)
+      assert.deepStrictEqual(yield* Probe.quorum("x", 1, [broken, finding("healthy")]).check, verdicts.healthy)
+      assert.deepStrictEqual(yield* Probe.all("x", [broken, finding("unhealthy")]).check, verdicts.unhealthy)
+      assert.deepStrictEqual(yield* Probe.all("x", [finding("healthy"), broken]).check, unknown)
+    })
+  )
+
   it("reports what its parts report, and is as far-reaching as the worst of them", () => {
     assert.deepStrictEqual(Probe.all("x", [F.port, F.memory]).reports, [F.PortHeld, F.NotListening, F.OutOfMemory])
     assert.strictEqual(effects("none", "none"), "none")
     assert.strictEqual(effects("none", "own-file"), "own-file")
     assert.strictEqual(effects("own-file", "synthetic"), "synthetic")
     assert.strictEqual(effects("synthetic", "own-file"), "synthetic")
+  })
+
+  it("a combination is excused with the network only if that says nothing of a part on this machine", () => {
+    const [host, network] = [finding("healthy", { reach: "host" }), finding("healthy", { reach: "network" })]
+    assert.strictEqual(Probe.all("x", [network, network]).reach, "network")
+    assert.strictEqual(Probe.all("x", [network, host]).reach, "host")
+    assert.strictEqual(Probe.quorum("x", 1, [network, host]).reach, "host")
+    assert.strictEqual(Probe.any("x", [network, host]).reach, "network")
+    assert.strictEqual(Probe.any("x", [host, host]).reach, "host")
+  })
+
+  it("takes as long as the longest part, if each has a timeout; a timeout around it is the shorter", () => {
+    assert.strictEqual(millis(lasting("2 seconds")), 2000)
+    assert.strictEqual(millis(lasting()), undefined)
+    assert.strictEqual(millis(Probe.all("x", [lasting(1000), lasting("3 seconds"), lasting(2000)])), 3000)
+    assert.strictEqual(millis(Probe.any("x", [lasting(1000), lasting()])), undefined)
+    assert.strictEqual(millis(Probe.withTimeout(lasting(), 500)), 500)
+    assert.strictEqual(millis(Probe.withTimeout(lasting(100), 500)), 100)
+    assert.strictEqual(millis(Probe.withTimeout(lasting(1000), 500)), 500)
+    assert.strictEqual(millis(Probe.map(Probe.degrade(lasting(1000)), [], (one) => one)), 1000)
+    assert.strictEqual(refusal(() => lasting(0)).option, "timeout")
   })
 
   it("is judged during startup only if every part is", () => {
@@ -227,12 +268,12 @@ const quorum = (least: number, ...found: ReadonlyArray<Name>) => {
 describe("Probe.quorum", () => {
   it.effect("gives the verdict of the n-th best", () =>
     Effect.gen(function* () {
-      assert.strictEqual(yield* quorum(2, "healthy", "unhealthy", "healthy"), verdicts.healthy)
-      assert.strictEqual(yield* quorum(2, "healthy", "unhealthy", "unhealthy"), verdicts.unhealthy)
-      assert.strictEqual(yield* quorum(2, "healthy", "degraded", "unhealthy"), verdicts.degraded)
-      assert.strictEqual(yield* quorum(2, "unhealthy", "healthy", "inconclusive"), verdicts.inconclusive)
-      assert.strictEqual(yield* quorum(1, "unhealthy", "inconclusive", "healthy"), verdicts.healthy)
-      assert.strictEqual(yield* quorum(3, "healthy", "healthy", "unhealthy"), verdicts.unhealthy)
+      assert.deepStrictEqual(yield* quorum(2, "healthy", "unhealthy", "healthy"), verdicts.healthy)
+      assert.deepStrictEqual(yield* quorum(2, "healthy", "unhealthy", "unhealthy"), verdicts.unhealthy)
+      assert.deepStrictEqual(yield* quorum(2, "healthy", "degraded", "unhealthy"), verdicts.degraded)
+      assert.deepStrictEqual(yield* quorum(2, "unhealthy", "healthy", "inconclusive"), verdicts.inconclusive)
+      assert.deepStrictEqual(yield* quorum(1, "unhealthy", "inconclusive", "healthy"), verdicts.healthy)
+      assert.deepStrictEqual(yield* quorum(3, "healthy", "healthy", "unhealthy"), verdicts.unhealthy)
     })
   )
 
@@ -302,5 +343,50 @@ describe("Probe.examine", () => {
       }
       assert.deepStrictEqual(yield* returning({ _tag: "Inconclusive" }), Verdict.inconclusive("no reason given"))
     })
+  )
+
+  it.effect("neither fails nor dies, whatever was thrown or returned", () =>
+    Effect.gen(function* () {
+      const mute: unknown = Object.create(null)
+      const thrown = Probe.make({ name: "it", reports: [], check: Effect.die(mute) })
+      assert.deepStrictEqual(
+        yield* Probe.examine(thrown),
+        Verdict.inconclusive("it is broken: something without a text")
+      )
+      const evidence = ["something without a text", "Symbol(x)"]
+      assert.deepStrictEqual(
+        yield* returning({ _tag: "Healthy", evidence: [mute, Symbol("x")] }),
+        Verdict.healthyWith(evidence)
+      )
+      const reason = yield* returning({ _tag: "Inconclusive", reason: mute })
+      assert.deepStrictEqual(reason, Verdict.inconclusive("something without a text"))
+      const traps = {
+        _tag: "Healthy",
+        get evidence() {
+          throw new Error("a trap")
+        }
+      }
+      assert.deepStrictEqual(yield* returning(traps), Verdict.inconclusive("it is broken: Error: a trap"))
+      for (const check of [undefined, 5, () => thrown.check] as ReadonlyArray<unknown>) {
+        const without = { ...thrown, check: check as typeof thrown.check }
+        const expected = Verdict.inconclusive("it is broken: its check is no Effect")
+        assert.deepStrictEqual(yield* Probe.examine(without), expected)
+        assert.deepStrictEqual(yield* Probe.all("x", [without]).check, expected)
+      }
+    })
+  )
+
+  it.effect("a reason is short, in one line, and without secrets", () =>
+    Effect.gen(function* () {
+      for (const value of [
+        Effect.die(new Error(`no\n\u001b[31m hunter2-hunter2 ${"a".repeat(10_000)}`)),
+        Effect.succeed(Verdict.inconclusive(`no\n hunter2-hunter2 ${"a".repeat(10_000)}`))
+      ]) {
+        const verdict = yield* Probe.examine(Probe.make({ name: "it", reports: [], check: value }))
+        const reason = verdict._tag === "Inconclusive" ? verdict.reason : ""
+        assert.strictEqual(reason.length, 200)
+        assert.match(reason, /^(it is broken: Error: )?no( \[31m)? <redacted> a+$/)
+      }
+    }).pipe(Effect.provideService(Redaction.Redactor, Redaction.make(["hunter2-hunter2"])))
   )
 })

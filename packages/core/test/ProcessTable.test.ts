@@ -1,5 +1,6 @@
 import * as ChildProcess from "node:child_process"
 import * as Fs from "node:fs"
+import * as Path from "node:path"
 
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
@@ -213,6 +214,42 @@ describe("ProcessTable", () => {
       assert.deepInclude(failure, { _tag: "Unsupported", feature: `reading process ${identity.pid}` })
     })
   )
+})
+
+describe("ProcessTable without file descriptors", () => {
+  it("fails: what cannot be read is neither empty nor gone", () => {
+    const code = `
+      import * as Fs from "node:fs"
+      import * as Effect from "effect/Effect"
+      import { ProcessTable } from "./src/ProcessTable.ts"
+      const asked = Effect.flatMap(ProcessTable, (table) => {
+        const questions = [table.listening(1), table.listeners, table.all, table.sockets(process.pid)]
+        return Effect.all(questions.map((question) => Effect.flip(question)))
+      })
+      await Effect.runPromise(Effect.result(asked))
+      const files = []
+      try {
+        for (;;) files.push(Fs.openSync("/dev/null"))
+      } catch {}
+      const errors = Effect.runSyncExit(asked)
+      const one = Fs.closeSync(files.pop())
+      const few = Effect.runSyncExit(Effect.flatMap(ProcessTable, (table) => table.all))
+      for (const file of files) Fs.closeSync(file)
+      console.log(JSON.stringify({ errors: errors.value?.map(({ message }) => message), one: few._tag }))
+      process.exit()`
+    const run = ["-c", 'ulimit -n 60; exec "$@"', "sh", process.execPath, "--input-type=module", "-e", code]
+    const cwd = Path.join(import.meta.dirname, "..")
+    const { stderr, stdout } = ChildProcess.spawnSync("sh", run, { cwd, encoding: "utf8", timeout: 30_000 })
+    assert.deepStrictEqual(JSON.parse(stdout === "" ? JSON.stringify(stderr) : stdout), {
+      errors: [
+        "finding the owner of a port: /proc could not be read (EMFILE)",
+        "listing listening sockets: /proc could not be read (EMFILE)",
+        "listing processes: /proc could not be read (EMFILE)",
+        "listing the sockets of a process: /proc could not be read (EMFILE)"
+      ],
+      one: "Success"
+    })
+  })
 })
 
 describe("Unsupported", () => {

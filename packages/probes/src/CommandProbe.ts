@@ -7,17 +7,21 @@
  *
  * @since 0.1.0
  */
+import * as Path from "node:path"
+
 import * as Options from "@nexobot/core/Options"
 import * as Probe from "@nexobot/core/Probe"
 import * as Redaction from "@nexobot/core/Redaction"
 import * as Verdict from "@nexobot/core/Verdict"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 
 import { run, type Ended } from "./internal/command.ts"
 import { excerpt } from "./internal/excerpt.ts"
+import { statusOf } from "./internal/filePool.ts"
 import type { Exactly, Given } from "./internal/given.ts"
 import { ownFault } from "./internal/systemError.ts"
 
@@ -91,7 +95,10 @@ export const defaultInheritEnv: ReadonlyArray<string> = ["PATH", "HOME", "USER",
  */
 export interface CommandProbeOptions {
   readonly name: string
-  /** Path of the executable, or a name to look up on `PATH`; never a shell line. */
+  /**
+   * Path of the executable, or a name to look up on `PATH`; never a shell line. The system gives a file that begins with
+   * no `#!` line, and is no binary, to `/bin/sh`.
+   */
   readonly file: string
   /** Visible to every user of the machine, and shown as the target: a secret belongs into `env` or `input`. */
   readonly args?: ReadonlyArray<string>
@@ -99,7 +106,10 @@ export interface CommandProbeOptions {
   readonly cwd?: string
   /** Variables for the program; a `Redacted` value is unwrapped only for it. */
   readonly env?: Readonly<Record<string, string | Redacted.Redacted>>
-  /** Names of variables that it takes over from this process's environment; `defaultInheritEnv` unless told. */
+  /**
+   * Names of variables that it takes over from this process's environment; `defaultInheritEnv` unless told. Values of
+   * others than these are hidden in what it says.
+   */
   readonly inheritEnv?: ReadonlyArray<string>
   /** Written to its stdin, which is empty unless told. */
   readonly input?: string | Redacted.Redacted
@@ -150,21 +160,21 @@ const plain = (option: string, value: unknown): string =>
 const list = (option: string, value: unknown): ReadonlyArray<unknown> =>
   Array.isArray(value) ? value : checks.fail(option, value, "an array")
 
-const secretOr = (option: string, value: unknown): string => {
-  if (!Redacted.isRedacted(value)) return plain(option, value)
-  const secret = Redacted.value(value)
-  // The value itself must not get into the error.
-  return typeof secret === "string" && !secret.includes("\0")
-    ? secret
-    : checks.fail(option, value, "a redacted string without NUL")
+const secretOr = (option: string, given: unknown): string => {
+  const value: unknown = Redacted.isRedacted(given) ? Redacted.value(given) : given
+  // The value itself must not get into the error: whoever forgot to redact it has a secret there all the same.
+  return typeof value === "string" && !value.includes("\0")
+    ? value
+    : checks.fail(option, typeof value, "a string without NUL, which may be redacted")
 }
 
 const exits = (option: string, value: unknown): ReadonlyArray<number> =>
   list(option, value).map((code) => checks.integer(option, code, 0, 255))
 
 const own = (given: CommandProbeOptions["env"]): Readonly<Record<string, string>> => {
-  const env: unknown = given ?? {}
-  if (typeof env !== "object" || env === null || Array.isArray(env)) return checks.fail("env", typeof env, "an object")
+  const env = given ?? {}
+  // Any name is known; a `Map` has none.
+  checks.known(env, Object.keys(env), "env.")
   const entries: ReadonlyArray<[string, unknown]> = Object.entries(env)
   return Object.fromEntries(
     entries.map(([key, value]) => {
@@ -174,15 +184,29 @@ const own = (given: CommandProbeOptions["env"]): Readonly<Record<string, string>
   )
 }
 
-/** What the environment is at the moment, and what the program is given besides. */
-const environment = (inherited: ReadonlyArray<string>, env: Readonly<Record<string, string>>) => ({
-  ...Object.fromEntries(
-    inherited.flatMap((name) => {
+/** The variables of these names at the moment. */
+const environment = (names: ReadonlyArray<string>): Readonly<Record<string, string>> =>
+  Object.fromEntries(
+    names.flatMap((name) => {
       const value = process.env[name]
       return value === undefined ? [] : [[name, value] as const]
     })
-  ),
-  ...env
+  )
+
+/** What the system looks for where there is no `PATH`. */
+const defaultPath = "/usr/local/bin:/bin:/usr/bin"
+
+/**
+ * Whether a program that ended well and said nothing has no content, as one has that was cut off when the disk was full:
+ * it is started all the same.
+ */
+const isEmpty = Effect.fnUntraced(function* (file: string, cwd = ".", path = defaultPath) {
+  const folders = file.includes("/") ? [""] : path.split(":")
+  for (const folder of folders) {
+    const status = yield* Effect.option(statusOf(Path.resolve(cwd, folder, file)))
+    if (Option.isSome(status) && status.value.isFile()) return status.value.size === 0
+  }
+  return false
 })
 
 const checkedExits = ({ degradedExit, expectExit, inconclusiveExit }: CommandProbeOptions) => {
@@ -225,10 +249,12 @@ export const make = <const O extends CommandProbeOptions>(
   // What the program was told, it may say again.
   const secrets = [...Object.values(given.env ?? {}), given.input].filter((value) => Redacted.isRedacted(value))
   const ownSecrets = Redaction.make(secrets)
+  const named = inherited.filter((variable) => !defaultInheritEnv.includes(variable))
   const target = excerpt(`command:${[file, ...args].join(" ")}`, ownSecrets)
 
-  const judge = (ended: Ended, show: (text: string) => string): Verdict.Verdict<Found<CommandProbeOptions>> => {
+  const judge = (ended: Ended, redactor: Redaction.Redactor): Verdict.Verdict<Found<CommandProbeOptions>> => {
     const { exitCode, flooded, signal } = ended
+    const show = (text: string) => excerpt(text, redactor, flooded && Buffer.byteLength(text) >= maxOutput)
     const [out, err] = [show(ended.stdout), show(ended.stderr)]
     const says = (output: string) => [`${file}: ${describe(ended)}${output === "" ? "" : `: ${output}`}`]
     if (exitCode === undefined || flooded || ![...healthy, ...degraded, ...unknown].includes(exitCode)) {
@@ -244,10 +270,15 @@ export const make = <const O extends CommandProbeOptions>(
     return Verdict.unhealthy(new UnexpectedOutput({ file, output: out }), [`${file}: unexpected output: ${out}`])
   }
   const check = Effect.gen(function* () {
-    const redactor = Redaction.andThen(ownSecrets, yield* Redaction.Redactor)
-    const all = environment(inherited, env)
+    // What it takes over by name may be a secret too.
+    const inheritedSecrets = Redaction.make(Object.values(environment(named)))
+    const redactor = Redaction.andThen(Redaction.andThen(ownSecrets, inheritedSecrets), yield* Redaction.Redactor)
+    const all = { ...environment(inherited), ...env }
     const ended = yield* run({ file, args, ...(cwd === undefined ? {} : { cwd }), env: all, input, maxOutput })
-    return judge(ended, (text) => excerpt(text, redactor))
+    if (ended.exitCode === 0 && ended.stdout + ended.stderr === "" && (yield* isEmpty(file, cwd, all["PATH"]))) {
+      return Verdict.inconclusive(`${file} is an empty file`)
+    }
+    return judge(ended, redactor)
   }).pipe(
     Effect.catch((code) =>
       Effect.succeed(Verdict.inconclusive(`${file} cannot be started: ${ownFault(code) ?? code.slice(0, 200)}`))
@@ -258,9 +289,19 @@ export const make = <const O extends CommandProbeOptions>(
         Effect.sync(() => Verdict.unhealthy(new Timeout({ file, after: timeout }), [`${file}: did not end in time`]))
     })
   )
-  const { name, ...asked } = given
+  const asked = {
+    file,
+    args,
+    cwd,
+    secret: Redacted.make({ env, input }),
+    inherited,
+    exits: { degraded, healthy, unknown },
+    expected: expected?.toString(),
+    maxOutput,
+    timeout
+  }
   const probe = Probe.make({
-    name,
+    name: given.name,
     reports: [
       Failed,
       Timeout,
@@ -268,6 +309,7 @@ export const make = <const O extends CommandProbeOptions>(
       ...(expected === undefined ? [] : [UnexpectedOutput])
     ],
     target,
+    timeout,
     question: ["CommandProbe", asked],
     check
   })

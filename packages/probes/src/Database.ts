@@ -24,7 +24,8 @@ export class Unreachable extends Schema.TaggedClass<Unreachable>("@nexobot/probe
 ) {}
 
 /**
- * This machine, and not the database, is the reason: no file descriptor is left, for example.
+ * This machine, or a limit of the account that asks, and not the database, is the reason: no file descriptor is left, or
+ * the account may ask no more this hour.
  *
  * @category errors
  * @since 0.1.0
@@ -135,6 +136,8 @@ export interface Database {
    * notices; a long one needs a limit of the server's own (`statement_timeout`, `max_statement_time`).
    */
   readonly connect: Effect.Effect<Session, DatabaseError, Scope.Scope>
+  /** Whether a query may have several statements: with it, a query can end a transaction that it is put into. */
+  readonly multipleStatements: boolean
   /** Another database of the same server, with the same login. */
   readonly withDatabase: (name: string) => Database
 }

@@ -7,7 +7,8 @@ import * as Options from "@nexobot/core/Options"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 
-import type * as Database from "./Database.ts"
+import * as Database from "./Database.ts"
+import { strange } from "./internal/databaseFailure.ts"
 import { normalDefault } from "./internal/schemaDefault.ts"
 import * as Queries from "./internal/schemaQueries.ts"
 import { normalType } from "./internal/schemaType.ts"
@@ -54,11 +55,10 @@ const checkedColumn = (at: string, column: Column): void => {
   }
 }
 
-const entriesOf = <A>(at: string, record: Readonly<Record<string, A>>): ReadonlyArray<readonly [string, A]> => {
-  if (typeof record !== "object" || record === null || Array.isArray(record)) checks.fail(at, record, "an object")
-  const entries = Object.entries(record)
-  return entries.length > 0 ? entries : checks.fail(at, record, "at least one")
-}
+const entriesOf = <A>(at: string, record: Readonly<Record<string, A>>): ReadonlyArray<readonly [string, A]> =>
+  typeof record !== "object" || record === null || Array.isArray(record)
+    ? checks.fail(at, record, "an object")
+    : Object.entries(record)
 
 /**
  * Checks a schema that was written by hand, or came from a file.
@@ -68,7 +68,9 @@ const entriesOf = <A>(at: string, record: Readonly<Record<string, A>>): Readonly
  */
 export const make = (schema: DatabaseSchema): DatabaseSchema => {
   checks.known(schema, ["tables"])
-  for (const [name, table] of entriesOf("tables", schema.tables)) {
+  const tables = entriesOf("tables", schema.tables)
+  if (tables.length === 0) checks.fail("tables", schema.tables, "at least one")
+  for (const [name, table] of tables) {
     checks.known(table, ["columns"], `tables.${name}.`)
     const at = `tables.${name}.columns`
     for (const [column, told] of entriesOf(at, table.columns)) checkedColumn(`${at}.${column}`, told)
@@ -116,25 +118,30 @@ const Read = Schema.Struct({
 const decode = Schema.decodeUnknownEffect(Schema.Array(Read))
 
 /**
- * Reads the tables, in normal form, with every column told, by a session that is there. Views are left out.
+ * Reads the tables, in normal form, with every column told, by a session that is there and in no transaction. Views are
+ * left out.
  *
  * @category operations
  * @since 0.1.0
  */
 export const readFrom = Effect.fnUntraced(function* (
   session: Database.Session,
-  options: { readonly dialect: Database.Database["dialect"]; readonly namespace: string | undefined }
+  database: Pick<Database.Database, "dialect" | "target">,
+  namespace = "public"
 ): Effect.fn.Return<DatabaseSchema, Database.DatabaseError> {
-  const rows = yield* Queries.columns(session, options.dialect, options.namespace ?? "public")
-  // Other rows than these are a bug in the query.
-  const columns = yield* Effect.orDie(decode(rows))
+  const { dialect, target } = database
+  const rows = yield* Queries.columns(session, dialect, namespace)
+  const columns = yield* Effect.mapError(decode(rows), () => {
+    const message = "the catalogue of this server has another form"
+    return new Database.DatabaseError({ target, reason: new Database.QueryFailed({ code: strange, message }) })
+  })
   const tables = new Map<string, Array<readonly [string, Column]>>()
   for (const row of columns) {
     const found = tables.get(row.table_name) ?? []
     tables.set(row.table_name, found)
     if (row.column_name === null) continue
     const column = { type: row.column_type, nullable: row.nullable === "YES", default: row.column_default }
-    found.push([row.column_name, normalise(options.dialect, column)])
+    found.push([row.column_name, normalise(dialect, column)])
   }
   return {
     tables: Object.fromEntries(
@@ -161,6 +168,5 @@ export const read = (
   checks.known(options, ["namespace"])
   const { namespace } = options
   if (namespace !== undefined) checks.nonEmptyString("namespace", namespace)
-  const { connect, dialect } = database
-  return Effect.scoped(Effect.flatMap(connect, (session) => readFrom(session, { dialect, namespace })))
+  return Effect.scoped(Effect.flatMap(database.connect, (session) => readFrom(session, database, namespace)))
 }

@@ -248,6 +248,7 @@ export const make = <const O extends DiskProbeOptions>(
       ...(hasLevels(inodes) ? [InodesLow] : [])
     ],
     target: `disk:${path}`,
+    timeout,
     question: ["DiskProbe", { space, inodes, writable, timeout }],
     // A disk is there before those who use it.
     duringStartup: "judged",

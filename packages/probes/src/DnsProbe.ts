@@ -10,7 +10,7 @@ import * as Net from "node:net"
 
 import * as Options from "@nexobot/core/Options"
 import * as Probe from "@nexobot/core/Probe"
-import { Redactor } from "@nexobot/core/Redaction"
+import * as Redaction from "@nexobot/core/Redaction"
 import * as Verdict from "@nexobot/core/Verdict"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -106,7 +106,8 @@ export class Slow extends Schema.TaggedClass<Slow>("@nexobot/probes/Dns/Slow")("
 
 /**
  * Which records the answer must have, in any order: all of these and maybe others, at least one of these, or these and
- * no others. Each is written as in a zone file: `127.0.0.1`, `10 mail.example.com`, `0 5 5060 sip.example.com`.
+ * no others. Each is written as in a zone file: `127.0.0.1`, `10 mail.example.com`, `0 5 5060 sip.example.com`; but
+ * texts without quotes, and in one piece: `v=spf1 -all` of `TXT`, and `0 issue ca.example` of `CAA`.
  *
  * @category models
  * @since 0.1.0
@@ -207,6 +208,13 @@ const checked = (options: DnsProbeOptions) => {
 /** More records than these are not shown. */
 const mostShown = 10
 
+const shownOf = (records: ReadonlyArray<string>, redactor: Redaction.Redactor): ReadonlyArray<string> =>
+  records.slice(0, mostShown).map((record) => excerpt(record, redactor))
+
+/** The records that are shown, and how many are not. */
+const listed = (shown: ReadonlyArray<string>, { length }: ReadonlyArray<string>): string =>
+  shown.join(", ") + (length > shown.length ? ` and ${length - shown.length} more` : "")
+
 /**
  * @category constructors
  * @since 0.1.0
@@ -218,11 +226,11 @@ export const make = <const O extends DnsProbeOptions>(options: Exactly<O, DnsPro
   const says = (what: string) => `${type} of ${host}: ${what}`
 
   const judgeAnswer = (answers: ReadonlyArray<string>, took: Duration.Duration) =>
-    Effect.map(Redactor, (redactor): Verdict.Verdict<Any> => {
-      const shown = answers.slice(0, mostShown).map((answer) => excerpt(answer, redactor))
-      const evidence = [says(shown.join(", "))]
+    Effect.map(Redaction.Redactor, (redactor): Verdict.Verdict<Any> => {
+      const shown = shownOf(answers, redactor)
+      const evidence = [says(listed(shown, answers))]
       if (expected !== undefined && !meets(expected, answers)) {
-        const rule = `expected ${expected.rule}: ${expected.records.join(", ")}`
+        const rule = `expected ${expected.rule}: ${listed(shownOf(expected.records, redactor), expected.records)}`
         return Verdict.unhealthy(new UnexpectedAnswer({ host, type, answers: shown }), [...evidence, rule])
       }
       return degradedAfter !== undefined && Duration.isGreaterThan(took, degradedAfter)
@@ -261,6 +269,7 @@ export const make = <const O extends DnsProbeOptions>(options: Exactly<O, DnsPro
       ...(degradedAfter === undefined ? [] : [Slow])
     ],
     target: `dns://${whom}/${host}?type=${type}`,
+    timeout,
     reach: servers?.every((server) => reachOf(addressOf(server)) === "host") === true ? "host" : "network",
     question: ["DnsProbe", settings],
     check

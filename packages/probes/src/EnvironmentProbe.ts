@@ -127,16 +127,32 @@ export type Found<O> =
 
 const checks = Options.checks("EnvironmentProbe")
 
+/** A value in the wrong place may be a secret. */
+const hidden = (value: unknown): unknown => (typeof value === "string" ? Redacted.make(value) : value)
+
+/** The text of an expression that cannot be read is in the error of the engine, too. */
+const checkedPattern = (at: string, pattern: unknown): RegExp => {
+  try {
+    return checks.pattern(at, pattern)
+  } catch {
+    return checks.fail(at, hidden(pattern), "a regular expression, or the text of one")
+  }
+}
+
 const checkedVariable = ([name, variable]: readonly [string, Variable]) => {
   const at = `variables.${name}`
-  if (name === "" || /[=\0]/.test(name)) checks.fail("variables", name, "names without = that are not empty")
+  if (name === "" || /[=\0]/.test(name)) checks.fail("variables", hidden(name), "names without = that are not empty")
   checks.known(variable, ["required", "pattern", "kind"], `${at}.`)
   const { kind, pattern, required } = variable
+  if (typeof required === "string") checks.fail(`${at}.required`, hidden(required), "true or false")
+  if (kind !== undefined && kind !== "text" && kind !== "secret") {
+    checks.fail(`${at}.kind`, hidden(kind), "one of text, secret")
+  }
   return {
     name,
     required: checks.boolean(`${at}.required`, required ?? true),
-    pattern: pattern === undefined ? undefined : checks.pattern(`${at}.pattern`, pattern),
-    isSecret: checks.oneOf(`${at}.kind`, kind ?? "text", ["text", "secret"]) === "secret",
+    pattern: pattern === undefined ? undefined : checkedPattern(`${at}.pattern`, pattern),
+    isSecret: kind === "secret",
     hasForm: pattern !== undefined || kind !== undefined
   }
 }
@@ -167,7 +183,9 @@ const noFile = new Map([
   ["ENOENT", "it is not there"],
   ["ENOTDIR", "it is not there"],
   ["EISDIR", "it is a folder"],
+  ["ELOOP", "it is a link to itself"],
   ["ENOTFILE", "it is no file"],
+  ["ENXIO", "it is no file"],
   ["EFBIG", `it has more than ${mostBytes} bytes`]
 ])
 
@@ -189,7 +207,7 @@ export const make = <const O extends EnvironmentProbeOptions>(
   const variables = Object.entries(given.variables).map(checkedVariable)
   if (variables.length === 0) checks.fail("variables", given.variables, "at least one variable")
   if (file !== undefined) checks.nonEmptyString("file", file)
-  if (env !== undefined && file !== undefined) checks.fail("env", env, "none beside file")
+  if (env !== undefined && file !== undefined) checks.fail("env", typeof env, "none beside file")
   if (env !== undefined && !isRecord(env)) checks.fail("env", typeof env, "an object of strings")
   const timeout = checks.duration("timeout", given.timeout ?? "5 seconds", "1 millis")
 
@@ -227,12 +245,16 @@ export const make = <const O extends EnvironmentProbeOptions>(
       ...(file === undefined ? [] : [NoFile])
     ],
     target: file === undefined ? "environment" : `file://${file}`,
-    question: [
-      "EnvironmentProbe",
-      variables.map(({ isSecret, name, pattern, required }) => [name, required, isSecret, String(pattern)]),
-      env === undefined ? undefined : Redacted.make(env),
-      timeout
-    ],
+    // An object that is equal now may be another one later.
+    question:
+      env === undefined
+        ? [
+            "EnvironmentProbe",
+            variables.map(({ isSecret, name, pattern, required }) => [name, required, isSecret, String(pattern)]),
+            file,
+            timeout
+          ]
+        : undefined,
     // A start cannot mend it, and may fail because of it.
     duringStartup: "judged",
     check

@@ -5,6 +5,7 @@
  * @since 0.1.0
  */
 import * as Fs from "node:fs"
+import * as Net from "node:net"
 
 import * as Options from "@nexobot/core/Options"
 import * as Probe from "@nexobot/core/Probe"
@@ -15,9 +16,8 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 
-import { publishedPorts } from "./internal/dockerPorts.ts"
+import { protocols, publishedPorts } from "./internal/dockerPorts.ts"
 import { excerpt } from "./internal/excerpt.ts"
-import { reachOf } from "./internal/reach.ts"
 import { ownFault } from "./internal/systemError.ts"
 
 /**
@@ -32,7 +32,7 @@ export class Exposed extends Schema.TaggedClass<Exposed>("@nexobot/probes/Exposu
   /** The first twenty of them, by port. */
   sockets: Schema.Array(
     Schema.Struct({
-      /** `tcp`, `udp`, or what else Docker publishes. */
+      /** `tcp` or `udp`; Docker publishes `sctp`, too. */
       protocol: Schema.String,
       /** `0.0.0.0` and `::` are all addresses of this machine. */
       address: Schema.String,
@@ -53,7 +53,7 @@ export interface AllowedPort {
   /** A port, or the first and the last one of a range. */
   readonly port: number | readonly [first: number, last: number]
   /** `tcp` unless told. */
-  readonly protocol?: "tcp" | "udp"
+  readonly protocol?: "tcp" | "udp" | "sctp"
 }
 
 /**
@@ -106,7 +106,7 @@ const checkedRange = (value: unknown, index: number): Range => {
   const first = checks.port(`${option}.port`, ends[0])
   const last = checks.port(`${option}.port`, ends[1])
   if (last < first) checks.fail(`${option}.port`, port, "a range whose last port is not below its first one")
-  return { protocol: checks.oneOf(`${option}.protocol`, protocol, ["tcp", "udp"]), first, last }
+  return { protocol: checks.oneOf(`${option}.protocol`, protocol, protocols), first, last }
 }
 
 const checked = (options: ExposureProbeOptions) => {
@@ -144,7 +144,12 @@ interface Place {
 const isIn = (ranges: ReadonlyArray<Range>, { port, protocol }: Place): boolean =>
   ranges.some((range) => range.protocol === protocol && range.first <= port && port <= range.last)
 
-const isOpen = ({ address }: Place): boolean => reachOf(address) === "network"
+/** Where nobody but this machine comes to. All addresses, `0.0.0.0` and `::`, are more than that. */
+const loopback = new Net.BlockList()
+loopback.addSubnet("127.0.0.0", 8, "ipv4")
+loopback.addAddress("::1", "ipv6")
+
+const isOpen = ({ address }: Place): boolean => !loopback.check(address, Net.isIPv4(address) ? "ipv4" : "ipv6")
 
 const keyOf = ({ address, port, protocol }: Place): string => `${protocol} ${address} ${port}`
 
@@ -206,7 +211,7 @@ const lineOf = ({ address, by, pid, port, protocol }: Socket): string =>
 const looking = (settings: Settings) =>
   Effect.gen(function* () {
     const table = yield* ProcessTable
-    const { text } = yield* Redactor
+    const redactor = yield* Redactor
     const clients = settings.clientPorts ? [] : [yield* clientRange]
     const isBad = (place: Place) => isOpen(place) && !isIn(settings.allow, place)
     const docker = yield* Effect.result(published(settings))
@@ -217,11 +222,11 @@ const looking = (settings: Settings) =>
       (yield* table.listeners).filter((one) => isBad(one) && !isIn(clients, one) && !known.has(keyOf(one)))
     )
     const count = containers.length + listening.length
-    const unknown = docker._tag === "Failure" ? [text(docker.failure).slice(0, 200)] : []
+    const unknown = docker._tag === "Failure" ? [excerpt(docker.failure, redactor)] : []
     if (count === 0) return unknown[0] === undefined ? Verdict.healthy : Verdict.inconclusive(unknown[0])
     const sockets = [
       ...containers.map(({ address, container, port, protocol }): Socket => {
-        return { protocol, address, port, by: `container ${text(container).slice(0, 180)}` }
+        return { protocol, address, port, by: `container ${excerpt(container, redactor)}`.slice(0, 200) }
       }),
       ...(yield* described(listening.slice(0, shownSockets)))
     ]
@@ -240,6 +245,7 @@ export const make = (options: ExposureProbeOptions): Probe.Probe<Exposed> => {
     name: options.name,
     reports: [Exposed],
     target: "sockets of this machine",
+    timeout: settings.timeout,
     question: ["ExposureProbe", settings],
     // It is open to others whoever starts.
     duringStartup: "judged",

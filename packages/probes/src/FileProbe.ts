@@ -5,6 +5,7 @@
  * @since 0.1.0
  */
 import type * as Fs from "node:fs"
+import * as Path from "node:path"
 
 import * as Options from "@nexobot/core/Options"
 import * as Probe from "@nexobot/core/Probe"
@@ -162,7 +163,8 @@ const checked = (options: FileProbeOptions) => {
   if (baseline !== undefined) {
     checks.nonEmptyString("baseline", baseline)
     if (maxDrop === undefined) checks.fail("baseline", baseline, "none without maxDrop")
-    if (baseline === path) checks.fail("baseline", baseline, "another file than the one that is looked at")
+    if (Path.resolve(baseline) === Path.resolve(path))
+      checks.fail("baseline", baseline, "another file than the one that is looked at")
   }
   return {
     path,
@@ -179,7 +181,9 @@ const checked = (options: FileProbeOptions) => {
 
 type Settings = ReturnType<typeof checked>
 
-const leastAfter = ({ maxDrop = 1 }: Settings, before = 0): number => before * (1 - maxDrop)
+/** Whether it lost more than it may. 0.7 of 10 bytes are a little less than 7 for a computer. */
+const isDrop = ({ maxDrop = 1 }: Settings, before: number, size: number): boolean =>
+  before - size > before * (maxDrop + 1e-9)
 
 const nothing = { before: undefined, trouble: undefined }
 
@@ -195,7 +199,7 @@ const faultsOf = (settings: Settings, status: Fs.Stats, age: number, before: num
       says: `${size} bytes, at least ${minSize} expected`
     })
   }
-  if (before !== undefined && size < leastAfter(settings, before)) {
+  if (before !== undefined && isDrop(settings, before, size)) {
     faults.push({ signature: new SizeDrop({ path, before, after: size }), says: `from ${before} to ${size} bytes` })
   }
   if (maxAge !== undefined && age > Duration.toMillis(maxAge)) {
@@ -212,8 +216,9 @@ const faultsOf = (settings: Settings, status: Fs.Stats, age: number, before: num
 /** Reads the last good size, and remembers this one if it is good. What goes wrong with that is told beside. */
 const comparing = (settings: Settings, store: Baseline.Store, size: number) =>
   Effect.gen(function* () {
+    if (!Number.isSafeInteger(size)) return yield* Effect.fail(`${settings.path}: its size cannot be told exactly`)
     const before = yield* store.read
-    const isGood = size >= leastAfter(settings, before) && size >= (settings.minSize ?? 0)
+    const isGood = size >= (settings.minSize ?? 0) && (before === undefined || !isDrop(settings, before, size))
     if (isGood && size !== before) yield* store.write(size)
     return { before, trouble: undefined }
   }).pipe(Effect.catch((trouble) => Effect.succeed({ before: undefined, trouble })))

@@ -22,7 +22,7 @@ import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 
 import { statusOf } from "./internal/filePool.ts"
-import { readSmallFile } from "./internal/smallFile.ts"
+import { onlyFile, readSmallFile } from "./internal/smallFile.ts"
 import { codeOf } from "./internal/systemError.ts"
 
 /**
@@ -72,30 +72,51 @@ const checks = Options.checks("Heartbeat")
 /** Of this machine's run; nothing where the system does not say it. */
 const boot = Effect.flatMap(ProcessTable, (table) => Effect.orElseSucceed(table.bootId, () => ""))
 
+/** Writes that have begun, by path. Nothing ends one that a hung disk holds, and it keeps one of Node's threads. */
+const writing = new Map<string, Promise<void>>()
+
+const begin = (path: string, text: string): Promise<void> => {
+  const written = FsPromises.writeFile(path, text).finally(() => writing.delete(path))
+  writing.set(path, written)
+  return written
+}
+
+/** Waits for the write that has begun, if one has. */
+const settled = (path: string): Effect.Effect<void> =>
+  Effect.ignore(Effect.tryPromise(() => writing.get(path) ?? Promise.resolve()))
+
 /**
- * Leaves one beat.
+ * Leaves one beat, after one that is still being written.
  *
  * @category operations
  * @since 0.1.0
  */
 export const write = Effect.fnUntraced(function* (path: string): Effect.fn.Return<void, HeartbeatError> {
-  const beat = `nexobot-heartbeat ${(yield* boot) || "-"} ${yield* Clock.monotonicTimeNanos}\n`
+  const bootId = yield* boot
+  while (writing.has(path)) yield* settled(path)
+  const beat = `nexobot-heartbeat ${bootId || "-"} ${yield* Clock.monotonicTimeNanos}\n`
   yield* Effect.tryPromise({
-    try: () => FsPromises.writeFile(path, beat),
+    try: () => begin(path, beat),
     catch: (cause) => new HeartbeatError({ path, code: codeOf(cause) })
   })
 })
 
 /**
- * Leaves one beat, for programs without Effect and with a timer of their own.
+ * Leaves one beat, for programs without Effect and with a timer of their own. Leaves none while the one before is still
+ * being written: on a disk that hangs, each would hold another thread of the program.
  *
  * @category operations
  * @since 0.1.0
  */
-export const beat = (path: string): Promise<void> => Effect.runPromise(write(path))
+export const beat = (path: string): Promise<void> =>
+  writing.has(path) ? Promise.resolve() : Effect.runPromise(write(path))
+
+/** How long the end of a scope waits for a beat that is being written. */
+const patience = "1 second"
 
 /**
- * Leaves a beat now, and one after another until the scope closes. Fails if the first cannot be written; a later one that
+ * Leaves a beat now, and one after another until the scope closes: then there is none any more, unless a disk takes
+ * longer than a second for the last one. Fails if the first cannot be written; a later one that
  * cannot is left out, and the probe finds it late.
  *
  * @category operations
@@ -106,7 +127,12 @@ export const start = (options: HeartbeatOptions): Effect.Effect<void, HeartbeatE
   const path = checks.nonEmptyString("path", options.path)
   const every = checks.duration("every", options.every ?? "1 second", "1 millis")
   const on = write(path).pipe(Effect.ignore, Effect.delay(every), Effect.repeat(Schedule.forever))
-  return Effect.andThen(write(path), Effect.asVoid(Effect.forkScoped(on)))
+  return Effect.gen(function* () {
+    // An interrupted write goes on; this comes after the interruption.
+    yield* Effect.addFinalizer(() => Effect.timeoutOption(Effect.interruptible(settled(path)), patience))
+    yield* write(path)
+    yield* Effect.forkScoped(on)
+  })
 }
 
 /** More than a beat has. */
@@ -123,7 +149,7 @@ const sinceBeat = Effect.fnUntraced(function* (text: string): Effect.fn.Return<D
 })
 
 /**
- * The last beat; `undefined` if there is no file. Of a file that somebody else writes, such as `touch`, the time of its
+ * The last beat; `undefined` if there is no file. What is no regular file is an error: `EISDIR`, `ENOTFILE`. Of a file that somebody else writes, such as `touch`, the time of its
  * last change is compared with the clock: whoever sets the clock changes the age.
  *
  * @category operations
@@ -131,7 +157,7 @@ const sinceBeat = Effect.fnUntraced(function* (text: string): Effect.fn.Return<D
  */
 export const last = (path: string): Effect.Effect<LastBeat | undefined, HeartbeatError> =>
   Effect.gen(function* () {
-    const { mtimeMs } = yield* statusOf(path)
+    const { mtimeMs } = yield* Effect.flatMap(statusOf(path), onlyFile)
     // What is larger or cannot be read is not a beat, and has its time all the same.
     const text = yield* Effect.orElseSucceed(readSmallFile(path, longest), () => "")
     const wall = Duration.millis(Math.max(0, Math.floor((yield* Clock.currentTimeMillis) - mtimeMs)))

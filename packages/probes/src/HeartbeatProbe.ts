@@ -47,6 +47,8 @@ export interface HeartbeatProbeOptions {
   readonly maxAge: Duration.Input
   /** How long the first beat of all is waited for, from the first look at a file that is not there. `maxAge` unless told. */
   readonly grace?: Duration.Input
+  /** Until the file system has answered; 5 seconds unless told. */
+  readonly timeout?: Duration.Input
 }
 
 const checks = Options.checks("HeartbeatProbe")
@@ -56,10 +58,11 @@ const checks = Options.checks("HeartbeatProbe")
  * @since 0.1.0
  */
 export const make = (options: HeartbeatProbeOptions): Probe.Probe<Missing | Late> => {
-  checks.known(options, ["name", "path", "maxAge", "grace"])
+  checks.known(options, ["name", "path", "maxAge", "grace", "timeout"])
   const path = checks.nonEmptyString("path", options.path)
   const maxAge = checks.duration("maxAge", options.maxAge, "1 millis")
   const grace = checks.duration("grace", options.grace ?? maxAge)
+  const timeout = checks.duration("timeout", options.timeout ?? "5 seconds", "1 millis")
 
   /** What was seen, and since when; `undefined` is no file. */
   let seen: { readonly id: string | undefined; readonly since: number } | undefined
@@ -81,8 +84,14 @@ export const make = (options: HeartbeatProbeOptions): Probe.Probe<Missing | Late
     return Duration.isGreaterThan(age, maxAge)
       ? Verdict.unhealthy(new Late({ path, age, maxAge }), [`${path}: the last beat was ${Duration.format(age)} ago`])
       : Verdict.healthy
-  }).pipe(Effect.catch((error) => Effect.succeed(Verdict.inconclusive(error.message))))
+  }).pipe(
+    Effect.catch((error) => Effect.succeed(Verdict.inconclusive(error.message))),
+    Effect.timeoutOrElse({
+      duration: timeout,
+      orElse: () => Effect.succeed(Verdict.inconclusive(`${path}: the file system did not answer in time`))
+    })
+  )
 
   // Without a question, for it remembers what it has seen.
-  return Probe.make({ name: options.name, reports: [Missing, Late], target: `file://${path}`, check })
+  return Probe.make({ name: options.name, reports: [Missing, Late], target: `file://${path}`, timeout, check })
 }

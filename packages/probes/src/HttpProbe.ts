@@ -9,7 +9,7 @@
  */
 import * as Monotonic from "@nexobot/core/Monotonic"
 import * as Probe from "@nexobot/core/Probe"
-import { Redactor } from "@nexobot/core/Redaction"
+import * as Redaction from "@nexobot/core/Redaction"
 import * as Verdict from "@nexobot/core/Verdict"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -21,8 +21,7 @@ import type { Exactly, Given } from "./internal/given.ts"
 import * as Content from "./internal/httpContent.ts"
 import * as Exchange from "./internal/httpExchange.ts"
 import { checked } from "./internal/httpQuestion.ts"
-import { report, withoutQuery } from "./internal/httpReport.ts"
-import { ownFault } from "./internal/systemError.ts"
+import { broken, report, withoutQuery } from "./internal/httpReport.ts"
 
 /**
  * No connection, or it broke before the answer came.
@@ -134,7 +133,7 @@ export interface HttpProbeOptions {
   readonly timeout?: Duration.Input
   /** The DNS servers that are asked, each as `ip`, `ip:port` or `[ip]:port`; what the system asks unless told. */
   readonly dnsServers?: ReadonlyArray<string>
-  /** A unix socket to which it connects in place of the host of the URL. */
+  /** A unix socket to which it connects in place of the host of the URL; at most 107 bytes. */
   readonly socketPath?: string
   /** `https:`: certificates in PEM that are trusted instead of the system's. */
   readonly ca?: string
@@ -163,54 +162,60 @@ export type Found<O> =
 export const make = <const O extends HttpProbeOptions>(
   options: Exactly<O, HttpProbeOptions>
 ): Probe.Probe<Found<O>> => {
-  const { alternatives, degradedAfter, expectBody, question, reach, target, timeout, where } = checked(options)
+  const { alternatives, degradedAfter, exchange, expectBody, question, reach, secrets, target, timeout, where } =
+    checked(options)
   const shownUrl = withoutQuery(options.url)
+  // What a server was told, it may say again.
+  const ownSecrets = Redaction.make(secrets)
 
   /** Why a body is not the expected one, and how it begins. */
   const bodyFault = Effect.fnUntraced(function* (
     expected: Content.Content,
-    { body, encoding }: Exchange.Answer
+    { body, encoding = "" }: Exchange.Answer,
+    redactor: Redaction.Redactor
   ): Effect.fn.Return<readonly [why: string, ...lines: ReadonlyArray<string>] | undefined> {
-    if (encoding !== undefined && encoding.toLowerCase() !== "identity") return [`is compressed: ${encoding}`]
-    if (body === undefined) return [`is longer than ${question.maxBody} bytes`]
-    const why = yield* Content.mismatch(expected, body)
+    const isPlain = encoding.split(",").every((one) => /^(identity)?$/i.test(one.trim()))
+    if (!isPlain) return [`is compressed: ${encoding}`]
+    if (body === undefined) return [`is longer than ${exchange.maxBody} bytes`]
+    const why = yield* Content.mismatch(expected, body, redactor)
     return why === undefined ? undefined : [why, `it begins: ${new TextDecoder().decode(body.subarray(0, 16_384))}`]
   })
 
   const judging = Effect.fnUntraced(function* (
     answer: Exchange.Answer,
-    url: string
+    url: string,
+    redactor: Redaction.Redactor
   ): Effect.fn.Return<Verdict.Unhealthy<UnexpectedStatus | UnexpectedBody> | undefined> {
     const { status } = answer
-    if (!question.isExpected(status)) {
+    if (!exchange.isExpected(status)) {
       return Verdict.unhealthy(new UnexpectedStatus({ url, status }), [`status ${status}`])
     }
-    const fault = expectBody === undefined ? undefined : yield* bodyFault(expectBody, answer)
+    const fault = expectBody === undefined ? undefined : yield* bodyFault(expectBody, answer, redactor)
     if (fault === undefined) return undefined
     const [body, ...lines] = fault
-    const why = excerpt(body, yield* Redactor)
+    const why = excerpt(body, redactor)
     return Verdict.unhealthy(new UnexpectedBody({ url, why }), [`status ${status}, the body ${why}`, ...lines])
   })
 
   const check = Effect.gen(function* () {
-    const redactor = yield* Redactor
+    const redactor = Redaction.andThen(ownSecrets, yield* Redaction.Redactor)
     const url = redactor.text(shownUrl)
     const seen = Exchange.unseen()
     let bad: Verdict.Unhealthy<UnexpectedStatus | UnexpectedBody> | undefined
 
     const looking = Effect.gen(function* () {
       const begin = yield* Monotonic.millis
-      const answer = yield* Exchange.exchange(target, question, seen)
+      const answer = yield* Exchange.exchange(target, exchange, seen)
       const took = Duration.millis(Math.round((yield* Monotonic.millis) - begin))
-      bad = yield* judging(answer, url)
+      bad = yield* judging(answer, url, redactor)
       if (bad === undefined) {
         if (degradedAfter === undefined || Duration.isLessThan(took, degradedAfter)) return Verdict.healthy
         return Verdict.degraded(new Slow({ url, took, degradedAfter }), [`took ${Duration.format(took)}`])
       }
       for (const alternative of alternatives) {
-        const other = yield* Effect.option(Exchange.exchange(alternative, question, Exchange.unseen()))
-        if (other._tag === "None" || (yield* judging(other.value, url)) !== undefined) continue
-        const path = alternative.pathname
+        const other = yield* Effect.option(Exchange.exchange(alternative, exchange, Exchange.unseen()))
+        if (other._tag === "None" || (yield* judging(other.value, url, redactor)) !== undefined) continue
+        const path = redactor.text(alternative.pathname)
         const signature = new WrongRoute({ url, status: answer.status, alternative: path })
         return Verdict.unhealthy(signature, [...bad.evidence, `${path} answers as expected`])
       }
@@ -218,12 +223,7 @@ export const make = <const O extends HttpProbeOptions>(
     })
 
     const verdict: Verdict.Verdict<Found<HttpProbeOptions>> = yield* looking.pipe(
-      Effect.catch((code) => {
-        const why = ownFault(code)
-        return Effect.succeed(
-          why === undefined ? Verdict.unhealthy(new Unreachable({ url, code }), [code]) : Verdict.inconclusive(why)
-        )
-      }),
+      Effect.catch((code) => Effect.succeed(broken(code, seen.route, new Unreachable({ url, code })))),
       Effect.timeoutOrElse({
         duration: timeout,
         // What the first answer said stands, although the alternatives keep us waiting.
@@ -231,12 +231,11 @@ export const make = <const O extends HttpProbeOptions>(
           Effect.sync(() => bad ?? Verdict.unhealthy(new Timeout({ url, after: timeout }), ["no answer in time"]))
       })
     )
-    return report(verdict, `${question.method} ${url}`, seen.route, redactor, seen.redirects)
+    return report(verdict, `${exchange.method} ${url}`, seen.route, redactor, seen.redirects)
   })
 
-  const { name, ...asked } = options
   const probe = Probe.make({
-    name,
+    name: options.name,
     reports: [
       Unreachable,
       Timeout,
@@ -245,9 +244,10 @@ export const make = <const O extends HttpProbeOptions>(
       ...(alternatives.length === 0 ? [] : [WrongRoute]),
       ...(degradedAfter === undefined ? [] : [Slow])
     ],
-    target: where,
+    target: ownSecrets.text(where),
+    timeout,
     reach,
-    question: ["HttpProbe", asked],
+    question: ["HttpProbe", question],
     check
   })
   // The compiler cannot follow which signatures the options take away.

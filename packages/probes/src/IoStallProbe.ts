@@ -8,7 +8,6 @@
  * @since 0.1.0
  */
 import * as Crypto from "node:crypto"
-import * as Path from "node:path"
 
 import * as Options from "@nexobot/core/Options"
 import * as Probe from "@nexobot/core/Probe"
@@ -48,7 +47,7 @@ export class Stalled extends Schema.TaggedClass<Stalled>("@nexobot/probes/Io/Sta
 }) {}
 
 /**
- * It does not take it: it is full, broken, read only, not there, or not for us.
+ * It does not take it: it is full, broken, read only, or not there.
  *
  * @category signatures
  * @since 0.1.0
@@ -110,7 +109,8 @@ export const make = <const O extends IoStallProbeOptions>(
   if (degradedAfter !== undefined && Duration.isGreaterThanOrEqualTo(degradedAfter, timeout)) {
     checks.fail("degradedAfter", degradedAfter, "less than timeout")
   }
-  const file = Path.join(path, `.nexobot-io-${Crypto.randomUUID()}`)
+  // Not joined: the system follows links before `..`, and no text says where that leads.
+  const file = `${path}/.nexobot-io-${Crypto.randomUUID()}`
   const helper = makeHelper()
   const remove = helper({ file: "rm", args: ["-f", "--", file], maxOutput: mostSaid })
 
@@ -134,7 +134,9 @@ export const make = <const O extends IoStallProbeOptions>(
   const judge = Effect.fnUntraced(function* ({ exitCode, stderr }: Ended) {
     if (exitCode !== 0) {
       const code = codeIn(stderr)
-      return code === undefined ? Verdict.inconclusive(`${path}: ${excerpt(stderr, yield* Redactor)}`) : refused(code)
+      if (code === undefined) return Verdict.inconclusive(`${path}: ${excerpt(stderr, yield* Redactor)}`)
+      const own = ownFault(code)
+      return own === undefined ? refused(code) : Verdict.inconclusive(`${path}: ${own}`)
     }
     if (degradedAfter === undefined) return Verdict.healthy
     // The helper's own measure: this process may be busy with something else.
@@ -164,6 +166,7 @@ export const make = <const O extends IoStallProbeOptions>(
     name: given.name,
     reports: [Stalled, Refused, ...(degradedAfter === undefined ? [] : [Slow])],
     target: `io:${path}`,
+    timeout,
     question: ["IoStallProbe", { degradedAfter, timeout }],
     effects: "own-file",
     // A disk is there before those who use it.

@@ -6,12 +6,11 @@
 import * as Options from "@nexobot/core/Options"
 import * as Probe from "@nexobot/core/Probe"
 import * as Verdict from "@nexobot/core/Verdict"
-import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 
 import { loadOf, windows } from "./internal/cpuLoad.ts"
 import type { Exactly, Given } from "./internal/given.ts"
-import { Proc, unsupported } from "./internal/kernelFiles.ts"
+import { looking } from "./internal/kernelFiles.ts"
 import * as PressureFile from "./internal/pressure.ts"
 
 /**
@@ -23,7 +22,7 @@ import * as PressureFile from "./internal/pressure.ts"
 export class High extends Schema.TaggedClass<High>("@nexobot/probes/Load/High")("Load/High", {
   /** The load average. */
   load: Schema.Finite,
-  /** CPUs, or as many as the quota of a cgroup is worth. */
+  /** CPUs of the machine that are online, whatever the quota of this process. */
   cpus: Schema.Finite,
   /** `load` for each of `cpus`. */
   perCpu: Schema.Finite,
@@ -67,11 +66,9 @@ export interface LoadProbeOptions {
   /** The last minute, five or fifteen; `5m` unless told. */
   readonly window?: "1m" | "5m" | "15m"
   /**
-   * `cgroup`: where the quota of a cgroup around this process is worth fewer CPUs than the machine has, it counts, and
-   * its pressure is looked at. `host`: the machine in any case. `cgroup` unless told.
+   * That of the cgroup with the smallest CPU quota around this process, or of the machine where there is no quota. Needs
+   * a kernel with pressure stall information. Not looked at unless told.
    */
-  readonly scope?: "cgroup" | "host"
-  /** Needs a kernel with pressure stall information. Not looked at unless told. */
   readonly pressure?: { readonly cpu?: PressureLimit; readonly io?: PressureLimit }
 }
 
@@ -85,7 +82,7 @@ export type Found<O> = High | Given<O, "pressure", Pressure>
 
 const checks = Options.checks("LoadProbe")
 
-const known = ["name", "degradedAt", "window", "scope", "pressure"]
+const known = ["name", "degradedAt", "window", "pressure"]
 
 interface Pressed {
   readonly resource: "cpu" | "io"
@@ -108,37 +105,36 @@ const checked = (options: LoadProbeOptions) => {
   return {
     degradedAt: checks.number("degradedAt", options.degradedAt ?? 2, 0.01),
     window: checks.oneOf("window", options.window ?? "5m", windows),
-    scope: checks.oneOf("scope", options.scope ?? "cgroup", ["cgroup", "host"]),
     pressure: checkedPressure(options.pressure)
   }
 }
 
 const look = (
-  { degradedAt, pressure, scope, window }: ReturnType<typeof checked>,
+  { degradedAt, pressure, window }: ReturnType<typeof checked>,
   proc: string
-): Verdict.Verdict<High | Pressure> => {
-  const found = loadOf(proc, scope)
-  if (found === undefined) return Verdict.inconclusive(unsupported("looking at the load"))
+): Verdict.Verdict<High | Pressure> | undefined => {
+  const found = loadOf(proc)
+  if (found === undefined) return undefined
   const { cpus, loads, source } = found
   const load = loads[window]
   const perCpu = load / cpus
-  const says = `load ${load} (${window}) on ${cpus} CPUs, says ${source}`
-  let missing: string | undefined
-  for (const { limit, resource } of pressure) {
+  const looked = pressure.map(({ limit, resource }) => {
     const file = found.pressure[resource]
-    const waits = PressureFile.exceeded(file, limit)
-    if (waits === undefined) missing = file
-    const [worst] = waits ?? []
-    if (worst !== undefined) {
-      const share = PressureFile.percent(worst.share)
-      const waited = `${worst.kind} tasks waited for ${resource} ${share} of the time (${worst.window})`
-      return Verdict.degraded(new Pressure({ ...worst, resource, source: file }), [waited, says])
-    }
-  }
-  if (perCpu > degradedAt) return Verdict.degraded(new High({ load, cpus, perCpu, window }), [says])
-  return missing === undefined
-    ? Verdict.healthy
-    : Verdict.inconclusive(`the kernel does not tell of the pressure asked for in ${missing}`)
+    return { resource, file, waits: PressureFile.exceeded(file, limit) }
+  })
+  const waiting = looked.flatMap(({ file, resource, waits = [] }) =>
+    waits.map((one) => ({
+      signature: new Pressure({ ...one, resource, source: file }),
+      line: PressureFile.waited(one, resource)
+    }))
+  )
+  const unknown = looked.flatMap(({ file, waits }) => (waits === undefined ? [PressureFile.untold(file)] : []))
+  const says = `load ${load} (${window}) on ${cpus} CPUs, says ${source}`
+  const evidence = [...waiting.map(({ line }) => line), says, ...unknown]
+  const [worst] = waiting
+  if (worst !== undefined) return Verdict.degraded(worst.signature, evidence)
+  if (perCpu > degradedAt) return Verdict.degraded(new High({ load, cpus, perCpu, window }), evidence)
+  return unknown.length === 0 ? Verdict.healthy : Verdict.inconclusive(unknown.join("; "))
 }
 
 /**
@@ -154,7 +150,7 @@ export const make = <const O extends LoadProbeOptions>(
     reports: [High, ...(settings.pressure.length === 0 ? [] : [Pressure])],
     target: "host://load",
     question: ["LoadProbe", settings],
-    check: Effect.map(Proc, (proc) => look(settings, proc))
+    check: looking("looking at the load", (proc) => look(settings, proc))
   })
   // Without an option, its signature is neither declared nor found.
   return probe as Probe.Probe<Found<O>> // oxlint-disable-line typescript/no-unsafe-type-assertion

@@ -16,7 +16,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 
-import { statusOf } from "./internal/filePool.ts"
+import { inPool, statusOf } from "./internal/filePool.ts"
 import type { Exactly, Given } from "./internal/given.ts"
 
 /**
@@ -66,6 +66,8 @@ export interface LockProbeOptions {
   readonly path: string
   /** How long a live owner may have the lock without writing it again. For ever unless told. */
   readonly maxHeld?: Duration.Input
+  /** Until the file system has answered; 5 seconds unless told. */
+  readonly timeout?: Duration.Input
 }
 
 /**
@@ -98,9 +100,10 @@ const heldFor = Effect.fnUntraced(function* (
 export const make = <const O extends LockProbeOptions>(
   options: Exactly<O, LockProbeOptions>
 ): Probe.Probe<Found<O>> => {
-  checks.known(options, ["name", "path", "maxHeld"])
+  checks.known(options, ["name", "path", "maxHeld", "timeout"])
   const path = checks.nonEmptyString("path", options.path)
   const maxHeld = options.maxHeld === undefined ? undefined : checks.duration("maxHeld", options.maxHeld, "1 millis")
+  const timeout = checks.duration("timeout", options.timeout ?? "5 seconds", "1 millis")
 
   const judge = (status: OwnerLock.LockStatus) =>
     Effect.gen(function* (): Effect.fn.Return<Verdict.Verdict<Stale | Unreadable | Held>, Unsupported | string> {
@@ -125,7 +128,7 @@ export const make = <const O extends LockProbeOptions>(
           return Verdict.unhealthy(new Unreadable({ path, why: status.why }), [`${path}: ${status.why}`])
       }
     })
-  const check = OwnerLock.status(path).pipe(
+  const check = inPool(path, OwnerLock.status(path)).pipe(
     Effect.flatMap(judge),
     Effect.catch((error) =>
       Effect.succeed(
@@ -134,13 +137,18 @@ export const make = <const O extends LockProbeOptions>(
           ? Verdict.healthy
           : Verdict.inconclusive(typeof error === "string" ? `${path}: ${error}` : error.message)
       )
-    )
+    ),
+    Effect.timeoutOrElse({
+      duration: timeout,
+      orElse: () => Effect.succeed(Verdict.inconclusive(`${path}: the file system did not answer in time`))
+    })
   )
   const probe = Probe.make({
     name: options.name,
     reports: [Stale, Unreadable, ...(maxHeld === undefined ? [] : [Held])],
     target: `file://${path}`,
-    question: ["LockProbe", { maxHeld }],
+    timeout,
+    question: ["LockProbe", { maxHeld, timeout }],
     // A starting process holds its own lock; a dead one's is wrong at any time.
     duringStartup: "judged",
     check

@@ -34,7 +34,7 @@ export class Matched extends Schema.TaggedClass<Matched>("@nexobot/probes/Log/Ma
   pattern: Schema.String,
   /** How many lines, since there were none for `holdFor`. */
   count: Schema.Int,
-  /** The last of them; redacted, at most 200 characters. */
+  /** The last of them; redacted, at most 200 characters, fewer where it was cut and that may have been within a secret. */
   line: Schema.String
 }) {}
 
@@ -141,7 +141,9 @@ const limitOf = (given: LogProbeOptions["flood"]): Limit | undefined => {
   }
 }
 
+/** What came between two looks. */
 interface Sample {
+  readonly from: number
   readonly at: number
   readonly amount: number
 }
@@ -149,19 +151,26 @@ interface Sample {
 /** So many are kept of a window; closer ones are put together. */
 const mostSamples = 60
 
-/** What came within the window that ends now; what came in a longer time since the last look came evenly. */
-const sampled = (samples: ReadonlyArray<Sample>, amount: number, elapsed: number, now: number, window: number) => {
-  const share = elapsed > window ? (amount * window) / elapsed : amount
-  const kept = samples.filter(({ at }) => at > now - window)
+/** All that count in a window that ends with the newest of them. */
+const sampled = (samples: ReadonlyArray<Sample>, newest: Sample, window: number): ReadonlyArray<Sample> => {
+  const kept = samples.filter(({ at }) => at > newest.at - window)
   const last = kept.at(-1)
-  return last !== undefined && now - last.at < window / mostSamples
-    ? [...kept.slice(0, -1), { at: last.at, amount: last.amount + share }]
-    : [...kept, { at: now, amount: share }]
+  return last !== undefined && newest.at - last.from < window / mostSamples
+    ? [...kept.slice(0, -1), { ...newest, from: last.from, amount: last.amount + newest.amount }]
+    : [...kept, newest]
+}
+
+/** What came within the window: nobody knows when between two looks, so it came evenly. */
+const within = (samples: ReadonlyArray<Sample>, window: number): number => {
+  const begin = (samples.at(-1)?.at ?? 0) - window
+  const share = ({ at, from }: Sample) => (from >= begin ? 1 : (at - begin) / (at - from))
+  return Math.round(samples.reduce((sum, sample) => sum + sample.amount * share(sample), 0))
 }
 
 interface Match {
   readonly count: number
   readonly line: string
+  readonly isCut: boolean
   readonly at: number
 }
 
@@ -180,6 +189,7 @@ export const make = <const O extends LogProbeOptions>(options: Exactly<O, LogPro
   const given: LogProbeOptions = options
   checks.known(given, ["name", "path", "patterns", "flood", "required", "holdFor", "maxRead"])
   const path = Path.resolve(checks.nonEmptyString("path", given.path))
+  if (path.includes("\0")) checks.fail("path", given.path, "a path without NUL")
   const patterns = patternsOf(given.patterns)
   const limit = limitOf(given.flood)
   const required = checks.boolean("required", given.required ?? false)
@@ -192,19 +202,22 @@ export const make = <const O extends LogProbeOptions>(options: Exactly<O, LogPro
     checks.fail("patterns", given.patterns, "something to look for: patterns, flood or required")
   }
 
-  const judge = (growth: Tail.Growth, { matches, samples }: State, show: (line: string) => string): Any => {
+  const window = limit === undefined ? 0 : Duration.toMillis(limit.per)
+  const judge = (growth: Tail.Growth, { matches, samples }: State, redactor: Redactor): Any => {
     const { missing, remarks } = growth
     if (missing && required) return Verdict.unhealthy(new Missing({ path }), remarks)
     const seen = patterns.flatMap(([pattern]) => {
       const match = matches.get(pattern)
-      return match === undefined ? [] : [{ pattern, count: match.count, line: show(match.line) }]
+      return match === undefined
+        ? []
+        : [{ pattern, count: match.count, line: excerpt(match.line, redactor, match.isCut) }]
     })
     const [first] = seen
     if (first !== undefined) {
       const told = seen.map(({ count, line, pattern }) => `${path}: ${pattern}, ${count} times: ${line}`)
       return Verdict.unhealthy(new Matched({ path, ...first }), [...told, ...remarks])
     }
-    const amount = Math.round(samples.reduce((sum, sample) => sum + sample.amount, 0))
+    const amount = within(samples, window)
     if (limit !== undefined && amount > limit.limit) {
       const what = `${path}: ${amount} ${limit.unit} within ${Duration.format(limit.per)}`
       return Verdict.degraded(new Flood({ path, amount, ...limit }), [what, ...remarks])
@@ -215,28 +228,26 @@ export const make = <const O extends LogProbeOptions>(options: Exactly<O, LogPro
   let state: State = { place: undefined, lookedAt: undefined, matches: new Map(), samples: [] }
   const look = Effect.gen(function* () {
     const before = state
-    const found = new Map<string, { count: number; line: string }>()
-    const onLine = (line: string) => {
+    const found = new Map<string, { count: number; line: string; isCut: boolean }>()
+    const onLine = (line: string, isCut: boolean) => {
       for (const [name, pattern] of patterns) {
         pattern.lastIndex = 0
-        if (pattern.test(line)) found.set(name, { count: (found.get(name)?.count ?? 0) + 1, line })
+        if (pattern.test(line)) found.set(name, { count: (found.get(name)?.count ?? 0) + 1, line, isCut })
       }
     }
     const growth = yield* Tail.follow(before.place, { path, longestLine, maxRead, onLine })
     const now = yield* Monotonic.millis
     const matches = new Map([...before.matches].filter(([, { at }]) => now - at < holdFor))
-    for (const [name, { count, line }] of found) {
-      matches.set(name, { count: (matches.get(name)?.count ?? 0) + count, line, at: now })
+    for (const [name, { count, isCut, line }] of found) {
+      matches.set(name, { count: (matches.get(name)?.count ?? 0) + count, line, isCut, at: now })
     }
     const { bytes, lines, skipped } = growth
     // Of what was not read, the lines were as long as of what was.
     const amount = limit?.unit === "bytes" ? bytes : lines * (bytes / Math.max(1, bytes - skipped))
-    const elapsed = before.lookedAt === undefined ? 0 : now - before.lookedAt
-    const window = limit === undefined ? 0 : Duration.toMillis(limit.per)
-    const samples = limit === undefined ? [] : sampled(before.samples, amount, elapsed, now, window)
+    const newest = { from: before.lookedAt ?? now, at: now, amount }
+    const samples = limit === undefined ? [] : sampled(before.samples, newest, window)
     state = { place: growth.place, lookedAt: now, matches, samples }
-    const redactor = yield* Redactor
-    return judge(growth, state, (line) => excerpt(line, redactor))
+    return judge(growth, state, yield* Redactor)
   })
   // Two that read at once would both read the same.
   const turn = Semaphore.makeUnsafe(1)

@@ -1,22 +1,21 @@
 /**
- * Looks at how much memory is left for this process: in its cgroups, or on the whole machine.
+ * Looks at how much memory is left for this process: in its cgroups, and on the whole machine.
  *
  * @since 0.1.0
  */
 import * as Options from "@nexobot/core/Options"
 import * as Probe from "@nexobot/core/Probe"
 import * as Verdict from "@nexobot/core/Verdict"
-import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 
 import type { Exactly, Given } from "./internal/given.ts"
-import { Proc, unsupported } from "./internal/kernelFiles.ts"
-import { memoryUse, shareOf } from "./internal/memoryUse.ts"
+import { looking } from "./internal/kernelFiles.ts"
+import { memoryUses, shareOf } from "./internal/memoryUse.ts"
 import * as PressureFile from "./internal/pressure.ts"
 
 /** What was read; both levels have it. */
 const use = {
-  /** Bytes that cannot be taken back at once. */
+  /** Bytes that cannot be taken back: without pages of files. */
   used: Schema.Finite,
   /** Bytes that there are. */
   limit: Schema.Finite,
@@ -35,7 +34,7 @@ const use = {
 export class High extends Schema.TaggedClass<High>("@nexobot/probes/Memory/High")("Memory/High", use) {}
 
 /**
- * More than `unhealthyAt` is in use: soon the kernel kills somebody.
+ * More than `unhealthyAt` is in use: soon the kernel kills somebody, or at `memory.high` holds all up.
  *
  * @category signatures
  * @since 0.1.0
@@ -78,11 +77,9 @@ export interface MemoryProbeOptions {
   /** The share in use above which it is unhealthy; 0.94 unless told. */
   readonly unhealthyAt?: number
   /**
-   * `cgroup`: the fullest of the limited cgroups around this process, and the machine only without one. `host`: the
-   * machine in any case. `cgroup` unless told.
+   * That of the fullest of the limited cgroups around this process, or of the machine where none is limited. Needs a
+   * kernel with pressure stall information. Not looked at unless told.
    */
-  readonly scope?: "cgroup" | "host"
-  /** Needs a kernel with pressure stall information. Not looked at unless told. */
   readonly pressure?: PressureLimit
 }
 
@@ -98,7 +95,7 @@ type Any = High | Critical | Pressure
 
 const checks = Options.checks("MemoryProbe")
 
-const known = ["name", "degradedAt", "unhealthyAt", "scope", "pressure"]
+const known = ["name", "degradedAt", "unhealthyAt", "pressure"]
 
 const checked = (options: MemoryProbeOptions) => {
   checks.known(options, known)
@@ -108,7 +105,6 @@ const checked = (options: MemoryProbeOptions) => {
   return {
     degradedAt,
     unhealthyAt,
-    scope: checks.oneOf("scope", options.scope ?? "cgroup", ["cgroup", "host"]),
     pressure:
       options.pressure === undefined ? undefined : PressureFile.checkedLimit(checks, "pressure", options.pressure)
   }
@@ -117,26 +113,24 @@ const checked = (options: MemoryProbeOptions) => {
 const mebibytes = (bytes: number): string => `${Math.round(bytes / 2 ** 20)} MiB`
 
 const look = (
-  { degradedAt, pressure, scope, unhealthyAt }: ReturnType<typeof checked>,
+  { degradedAt, pressure, unhealthyAt }: ReturnType<typeof checked>,
   proc: string
-): Verdict.Verdict<Any> => {
-  const found = memoryUse(proc, scope)
-  if (found === undefined) return Verdict.inconclusive(unsupported("looking at the memory"))
-  const { limit, source, used } = found
-  const share = shareOf(found)
+): Verdict.Verdict<Any> | undefined => {
+  const uses = memoryUses(proc)
+  const [fullest] = uses
+  if (fullest === undefined) return undefined
+  const { limit, source, used } = fullest
+  const share = shareOf(fullest)
+  // A cgroup's own tells of all that its tasks wait for, also where it is the machine that has no memory left.
+  const { pressure: file } = uses.find(({ isCgroup }) => isCgroup) ?? fullest
+  const waits = pressure === undefined ? [] : PressureFile.exceeded(file, pressure)
   const says = `${mebibytes(used)} of ${mebibytes(limit)} in use (${PressureFile.percent(share)}), says ${source}`
-  if (share > unhealthyAt) return Verdict.unhealthy(new Critical({ used, limit, share, source }), [says])
-  const waits = pressure === undefined ? [] : PressureFile.exceeded(found.pressure, pressure)
+  const waited = waits?.map((one) => PressureFile.waited(one, "memory")) ?? [PressureFile.untold(file)]
   const [worst] = waits ?? []
-  if (worst !== undefined) {
-    const { kind, window } = worst
-    const waited = `${kind} tasks waited for memory ${PressureFile.percent(worst.share)} of the time (${window})`
-    return Verdict.degraded(new Pressure({ ...worst, source: found.pressure }), [waited, says])
-  }
-  if (share > degradedAt) return Verdict.degraded(new High({ used, limit, share, source }), [says])
-  return waits === undefined
-    ? Verdict.inconclusive(`the kernel does not tell of the pressure asked for in ${found.pressure}`)
-    : Verdict.healthy
+  if (share > unhealthyAt) return Verdict.unhealthy(new Critical({ used, limit, share, source }), [says, ...waited])
+  if (worst !== undefined) return Verdict.degraded(new Pressure({ ...worst, source: file }), [...waited, says])
+  if (share > degradedAt) return Verdict.degraded(new High({ used, limit, share, source }), [says, ...waited])
+  return waits === undefined ? Verdict.inconclusive(PressureFile.untold(file)) : Verdict.healthy
 }
 
 /**
@@ -154,7 +148,7 @@ export const make = <const O extends MemoryProbeOptions>(
     question: ["MemoryProbe", settings],
     // Nothing that starts makes memory come back.
     duringStartup: "judged",
-    check: Effect.map(Proc, (proc) => look(settings, proc))
+    check: looking("looking at the memory", (proc) => look(settings, proc))
   })
   // Without an option, its signature is neither declared nor found.
   return probe as Probe.Probe<Found<O>> // oxlint-disable-line typescript/no-unsafe-type-assertion

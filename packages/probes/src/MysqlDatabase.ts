@@ -28,7 +28,7 @@ export interface MysqlDatabaseOptions {
   readonly url: string | Redacted.Redacted
   /** Whether to speak TLS, and whom to trust; `false` unless told. A host that is an IP address cannot be verified. */
   readonly tls?: Tls
-  /** Whether a query may have several statements, as files of migrations do; `false` unless told. No probe needs it. */
+  /** Whether a query may have several statements, as files of migrations do; `false` unless told. No probe needs it, and `IntegrityProbe` refuses it. */
   readonly multipleStatements?: boolean
 }
 
@@ -37,7 +37,9 @@ const checks = Options.checks("MysqlDatabase")
 type Phase = "connect" | "query"
 
 /** Numbers of errors: https://mariadb.com/kb/en/mariadb-error-code-reference/ and MySQL's reference of server errors. */
-const tooMany = new Set([1040, 1203, 1226])
+const tooMany = new Set([1040])
+/** Of connections and statements, for this account only. */
+const ownLimit = new Set([1203, 1226])
 const denied = new Set([1044, 1045, 1049, 1130, 1251, 1698, 4151])
 /** Some servers let in whose password has expired, and then refuse every statement. */
 const expired = new Set([1820, 1862])
@@ -49,9 +51,11 @@ const greetingHead = 5
 
 /**
  * The driver takes nearly anything for a greeting, and complains on the console of what follows. This is the head of one
- * (its length, no packet before it, version 10 of the protocol), or of an error that comes in its place.
+ * (its length, no packet before it, version 10 of the protocol), or of an error that comes in its place. Who closes may
+ * have said less.
  */
 const isGreeting = (head: Buffer): boolean => {
+  if (head.length < greetingHead) return false
   const [length, packet, kind] = [head.readUIntLE(0, 3), head[3], head[4]]
   return length > 1 && length < 4096 && ((packet === 0 && kind === 10) || kind === 0xff)
 }
@@ -76,6 +80,7 @@ const reasonOf = (error: unknown, phase: Phase, shown: (message: string) => stri
   if (!isTold) return notTold(code, message)
   const errno = Number(error.errno)
   if (tooMany.has(errno)) return new Database.TooManyConnections({ message })
+  if (ownLimit.has(errno)) return new Database.OwnFault({ why: message })
   if (notReady.has(errno)) return new Database.NotReady({ message })
   if (expired.has(errno) || (phase === "connect" && denied.has(errno))) return new Database.AccessDenied({ message })
   return phase === "connect" ? new Database.Unreachable({ code }) : new Database.QueryFailed({ code, message })
@@ -139,6 +144,13 @@ export const make = (options: MysqlDatabaseOptions): Database.Database => {
           const made = Mysql.createConnection({ ...settings, ...chosen, stream: () => bounded(socket) })
           // Stays: an error that nobody listens for ends the process.
           made.on("error", (error) => resume(failed("connect", error)))
+          // The official client takes this for the end, too. The driver goes on, and complains of each packet on the
+          // console, which it cannot be told not to do: paused, it has complained of one.
+          made.on("warn", () => {
+            made.pause()
+            lost(stranger)
+            destroy()
+          })
           made.once("connect", () => resume(Effect.succeed(made)))
         }
         const look = () => {
@@ -171,6 +183,7 @@ export const make = (options: MysqlDatabaseOptions): Database.Database => {
       target,
       reach,
       identity: ["mysql", url, tls, multipleStatements, database],
+      multipleStatements,
       connect,
       withDatabase: named
     }

@@ -15,156 +15,22 @@ import * as Schema from "effect/Schema"
 import type * as Database from "./Database.ts"
 import * as DatabaseProbe from "./internal/databaseProbe.ts"
 import type { Exactly, Given } from "./internal/given.ts"
+import * as S from "./internal/mysqlSignatures.ts"
 
-/**
- * No connection, or it broke; or something answers there that is no MySQL.
- *
- * @category signatures
- * @since 0.1.0
- */
-export class Unreachable extends Schema.TaggedClass<Unreachable>("@nexobot/probes/Mysql/Unreachable")(
-  "Mysql/Unreachable",
-  {
-    target: Schema.String,
-    /** The system's code, for example `ECONNREFUSED`. */
-    code: Schema.String
-  }
-) {}
-
-/**
- * No answer within the time allowed: a frozen server accepts connections all the same.
- *
- * @category signatures
- * @since 0.1.0
- */
-export class Timeout extends Schema.TaggedClass<Timeout>("@nexobot/probes/Mysql/Timeout")("Mysql/Timeout", {
-  target: Schema.String,
-  after: Schema.DurationFromMillis
-}) {}
-
-/**
- * The user, the password or the database is not accepted.
- *
- * @category signatures
- * @since 0.1.0
- */
-export class AccessDenied extends Schema.TaggedClass<AccessDenied>("@nexobot/probes/Mysql/AccessDenied")(
-  "Mysql/AccessDenied",
-  {
-    target: Schema.String,
-    /** The server's words. */
-    message: Schema.String
-  }
-) {}
-
-/**
- * It runs and accepts no sessions: it shuts down.
- *
- * @category signatures
- * @since 0.1.0
- */
-export class NotReady extends Schema.TaggedClass<NotReady>("@nexobot/probes/Mysql/NotReady")("Mysql/NotReady", {
-  target: Schema.String,
-  /** The server's words, for example `Server shutdown in progress`. */
-  message: Schema.String
-}) {}
-
-/**
- * All connections are taken, so that it refuses another (unhealthy), or nearly all (degraded).
- *
- * @category signatures
- * @since 0.1.0
- */
-export class ConnectionsExhausted extends Schema.TaggedClass<ConnectionsExhausted>(
-  "@nexobot/probes/Mysql/ConnectionsExhausted"
-)("Mysql/ConnectionsExhausted", {
-  target: Schema.String,
-  /** Connections of clients; not known where it refuses. */
-  used: Schema.optionalKey(Schema.Int),
-  /** `max_connections`. */
-  limit: Schema.optionalKey(Schema.Int)
-}) {}
-
-/**
- * It let us in, and refused the probe's statement: it is out of memory, a table of its own is damaged.
- *
- * @category signatures
- * @since 0.1.0
- */
-export class QueryFailed extends Schema.TaggedClass<QueryFailed>("@nexobot/probes/Mysql/QueryFailed")(
-  "Mysql/QueryFailed",
-  {
-    target: Schema.String,
-    /** The name of the error, for example `ER_OUTOFMEMORY`. */
-    code: Schema.String,
-    message: Schema.String
-  }
-) {}
-
-/**
- * It answers questions and takes no changes, although it is the primary.
- *
- * @category signatures
- * @since 0.1.0
- */
-export class ReadOnly extends Schema.TaggedClass<ReadOnly>("@nexobot/probes/Mysql/ReadOnly")("Mysql/ReadOnly", {
-  target: Schema.String,
-  /** The setting that is on: `read_only`, `innodb_read_only` or the one of transactions. */
-  setting: Schema.String
-}) {}
-
-/**
- * It replicates from nobody, although it should be a replica.
- *
- * @category signatures
- * @since 0.1.0
- */
-export class NotReplica extends Schema.TaggedClass<NotReplica>("@nexobot/probes/Mysql/NotReplica")("Mysql/NotReplica", {
-  target: Schema.String
-}) {}
-
-/**
- * A replica is behind its primary by more than `maxReplicationLag`, or replicates no more.
- *
- * @category signatures
- * @since 0.1.0
- */
-export class ReplicationLag extends Schema.TaggedClass<ReplicationLag>("@nexobot/probes/Mysql/ReplicationLag")(
-  "Mysql/ReplicationLag",
-  {
-    target: Schema.String,
-    /** Absent where replication stopped. */
-    lag: Schema.optionalKey(Schema.DurationFromMillis)
-  }
-) {}
-
-/**
- * A session began a transaction and has been doing nothing since: it keeps locks, and old versions of rows.
- *
- * @category signatures
- * @since 0.1.0
- */
-export class IdleInTransaction extends Schema.TaggedClass<IdleInTransaction>("@nexobot/probes/Mysql/IdleInTransaction")(
-  "Mysql/IdleInTransaction",
-  {
-    target: Schema.String,
-    /** The number of the connection; `KILL` ends it. */
-    connection: Schema.Int,
-    user: Schema.String,
-    age: Schema.DurationFromMillis
-  }
-) {}
-
-/**
- * It answered, after more than `degradedAfter`.
- *
- * @category signatures
- * @since 0.1.0
- */
-export class TooSlow extends Schema.TaggedClass<TooSlow>("@nexobot/probes/Mysql/TooSlow")("Mysql/TooSlow", {
-  target: Schema.String,
-  took: Schema.DurationFromMillis
-}) {}
+export {
+  AccessDenied,
+  ConnectionsExhausted,
+  IdleInTransaction,
+  NotReady,
+  NotReplica,
+  QueryFailed,
+  ReadOnly,
+  ReplicationLag,
+  ReplicationStopped,
+  Timeout,
+  TooSlow,
+  Unreachable
+} from "./internal/mysqlSignatures.ts"
 
 /**
  * What a server is for. A `primary` takes changes; a `replica` gets them from another; of `any` nothing is demanded, as
@@ -197,7 +63,7 @@ export interface MysqlProbeOptions {
   readonly timeout?: Duration.Input
 }
 
-type OfRole<R> = R extends "any" ? never : R extends "replica" ? NotReplica : ReadOnly
+type OfRole<R> = R extends "any" ? never : R extends "replica" ? S.NotReplica | S.ReplicationStopped : S.ReadOnly
 
 /**
  * What a probe with these options can report.
@@ -205,19 +71,19 @@ type OfRole<R> = R extends "any" ? never : R extends "replica" ? NotReplica : Re
  * @category type-level
  * @since 0.1.0
  */
-export type Signatures<O> =
-  | Unreachable
-  | Timeout
-  | AccessDenied
-  | NotReady
-  | ConnectionsExhausted
-  | QueryFailed
+export type Found<O> =
+  | S.Unreachable
+  | S.Timeout
+  | S.AccessDenied
+  | S.NotReady
+  | S.ConnectionsExhausted
+  | S.QueryFailed
   | OfRole<O extends { readonly role?: infer R } ? ("role" extends keyof O ? R : "primary") : "primary">
-  | Given<O, "idleInTransaction", IdleInTransaction>
-  | Given<O, "maxReplicationLag", ReplicationLag>
-  | Given<O, "degradedAfter", TooSlow>
+  | Given<O, "idleInTransaction", S.IdleInTransaction>
+  | Given<O, "maxReplicationLag", S.ReplicationStopped | S.ReplicationLag>
+  | Given<O, "degradedAfter", S.TooSlow>
 
-type Any = Signatures<Required<MysqlProbeOptions>>
+type Any = Found<Required<MysqlProbeOptions>>
 
 type Findings = ReadonlyArray<DatabaseProbe.Finding<Any>>
 
@@ -226,7 +92,7 @@ const checks = Options.checks("MysqlProbe")
 /** One of them is on where changes are refused; which there are depends on the product and its version. */
 const readOnlySettings = ["read_only", "innodb_read_only", "transaction_read_only", "tx_read_only"]
 
-const settingsQuestion = `SHOW SESSION VARIABLES WHERE Variable_name IN ('max_connections', ${readOnlySettings
+const settingsQuestion = `SHOW SESSION VARIABLES WHERE Variable_name IN ('version', 'max_connections', ${readOnlySettings
   .map((name) => `'${name}'`)
   .join(", ")})`
 
@@ -244,8 +110,14 @@ const Seconds = Schema.Union([Schema.Finite, Schema.FiniteFromString])
 
 const Idle = Schema.Struct({ id: Seconds, user: Schema.String, seconds: Seconds })
 
-/** MariaDB and MySQL have other names for it. */
+/** The products, and their versions, have other names for the same. */
 const Replication = Schema.Struct({
+  Connection_name: Schema.optionalKey(Schema.String),
+  Channel_Name: Schema.optionalKey(Schema.String),
+  Slave_IO_Running: Schema.optionalKey(Schema.String),
+  Slave_SQL_Running: Schema.optionalKey(Schema.String),
+  Replica_IO_Running: Schema.optionalKey(Schema.String),
+  Replica_SQL_Running: Schema.optionalKey(Schema.String),
   Seconds_Behind_Master: Schema.optionalKey(Schema.NullOr(Seconds)),
   Seconds_Behind_Source: Schema.optionalKey(Schema.NullOr(Seconds))
 })
@@ -260,32 +132,52 @@ const ifAllowed = <A>(asked: Asked<A>): Asked<A | undefined> =>
       : Effect.fail(error)
   )
 
-/** Versions before 8.0.22 and 10.5 do not know the word. */
-const replicationOf = (session: Database.Session): Asked<ReadonlyArray<typeof Replication.Type>> =>
-  Effect.catchTag(session.query("SHOW REPLICA STATUS"), "DatabaseError", (error) =>
+/**
+ * Versions before 8.0.22 and 10.5 do not know replicas. MariaDB shows only the connection that has no name unless it is
+ * asked for all.
+ */
+const replicationOf = (
+  session: Database.Session,
+  version: string
+): Asked<ReadonlyArray<typeof Replication.Type> | undefined> => {
+  const [what, formerly] = /mariadb/i.test(version) ? ["ALL REPLICAS", "ALL SLAVES"] : ["REPLICA", "SLAVE"]
+  const asked = Effect.catchTag(session.query(`SHOW ${what} STATUS`), "DatabaseError", (error) =>
     error.reason._tag === "QueryFailed" && error.reason.code === "ER_PARSE_ERROR"
-      ? session.query("SHOW SLAVE STATUS")
+      ? session.query(`SHOW ${formerly} STATUS`)
       : Effect.fail(error)
-  ).pipe(DatabaseProbe.rowsAs(Replication))
+  )
+  return ifAllowed(DatabaseProbe.rowsAs(Replication)(asked))
+}
 
 const ofIdleness = Effect.fnUntraced(function* (target: string, most: Duration.Duration, idle: typeof Idle.Type) {
   const age = Duration.seconds(idle.seconds)
   if (Duration.isLessThanOrEqualTo(age, most)) return []
   const user = yield* DatabaseProbe.shown(idle.user)
   const line = `${target}: connection ${idle.id} of ${user} is idle in a transaction for ${Duration.format(age)}`
-  return [DatabaseProbe.degraded(new IdleInTransaction({ target, connection: idle.id, user, age }), line)]
+  return [DatabaseProbe.degraded(new S.IdleInTransaction({ target, connection: idle.id, user, age }), line)]
 })
 
-const ofLag = (target: string, most: Duration.Duration, status: typeof Replication.Type): Findings => {
-  const seconds = status.Seconds_Behind_Source ?? status.Seconds_Behind_Master ?? null
-  if (seconds === null) {
-    return [DatabaseProbe.degraded(new ReplicationLag({ target }), `${target}: its replication has stopped`)]
+const ofReplication = Effect.fnUntraced(function* (
+  target: string,
+  most: Duration.Duration | undefined,
+  status: typeof Replication.Type
+): Effect.fn.Return<Findings, DatabaseProbe.Strange> {
+  const stopped = Object.entries(status).find(([column, value]) => column.endsWith("_Running") && value !== "Yes")
+  if (stopped !== undefined) {
+    const connection = yield* DatabaseProbe.shown(status.Connection_name ?? status.Channel_Name ?? "")
+    const which = connection === "" ? "" : ` "${connection}"`
+    const line = `${target}: its replication${which} has stopped: ${yield* DatabaseProbe.shown(stopped.join(" is "))}`
+    return [DatabaseProbe.degraded(new S.ReplicationStopped({ target, connection }), line)]
   }
+  if (most === undefined) return []
+  const seconds = status.Seconds_Behind_Source ?? status.Seconds_Behind_Master ?? null
+  // Known wherever it runs.
+  if (seconds === null) return yield* new DatabaseProbe.Strange()
   const lag = Duration.seconds(seconds)
   return Duration.isGreaterThan(lag, most)
-    ? [DatabaseProbe.degraded(new ReplicationLag({ target, lag }), `${target}: is behind by ${Duration.format(lag)}`)]
+    ? [DatabaseProbe.degraded(new S.ReplicationLag({ target, lag }), `${target}: is behind by ${Duration.format(lag)}`)]
     : []
-}
+})
 
 /**
  * @category constructors
@@ -293,7 +185,7 @@ const ofLag = (target: string, most: Duration.Duration, status: typeof Replicati
  */
 export const make = <const O extends MysqlProbeOptions>(
   options: Exactly<O, MysqlProbeOptions>
-): Probe.Probe<Signatures<O>> => {
+): Probe.Probe<Found<O>> => {
   // prettier-ignore
   checks.known(options, [
     "name", "database", "role", "maxConnectionsAt", "idleInTransaction", "maxReplicationLag", "degradedAfter", "timeout"
@@ -306,8 +198,7 @@ export const make = <const O extends MysqlProbeOptions>(
   }
   const { identity, reach, target } = database
 
-  const connections = Effect.fnUntraced(function* (session: Database.Session) {
-    const variables = asRecord(yield* DatabaseProbe.rowsAs(Setting)(session.query(settingsQuestion)))
+  const connections = Effect.fnUntraced(function* (session: Database.Session, variables: Record<string, string>) {
     const counted = session.query("SHOW GLOBAL STATUS LIKE 'Threads_connected'")
     const status = asRecord(yield* DatabaseProbe.rowsAs(Setting)(counted))
     const [limit, used] = [Number(variables["max_connections"]), Number(status["threads_connected"])]
@@ -317,30 +208,30 @@ export const make = <const O extends MysqlProbeOptions>(
       role === "primary" && readOnly !== undefined
         ? [
             DatabaseProbe.unhealthy(
-              new ReadOnly({ target, setting: readOnly }),
-              `${target}: takes no changes: ${readOnly} is ${variables[readOnly]}`
+              new S.ReadOnly({ target, setting: readOnly }),
+              `${target}: takes no changes: ${readOnly} is ${yield* DatabaseProbe.shown(variables[readOnly] ?? "")}`
             )
           ]
         : []
     return [
       ...findings,
-      ...DatabaseProbe.nearLimit<Any>(settings, used, limit, () => new ConnectionsExhausted({ target, used, limit }))
+      ...DatabaseProbe.nearLimit<Any>(settings, used, limit, () => new S.ConnectionsExhausted({ target, used, limit }))
     ]
   })
 
-  const replication = Effect.fnUntraced(function* (session: Database.Session) {
-    if (role !== "replica" && maxReplicationLag === undefined) return { findings: [], notes: [] }
-    const statuses = yield* ifAllowed(replicationOf(session))
+  const replication = Effect.fnUntraced(function* (session: Database.Session, version: string) {
+    if (role !== "replica" && maxReplicationLag === undefined) return { findings: [], unjudged: [] }
+    const statuses = yield* replicationOf(session, version)
     if (statuses === undefined) {
-      return { findings: [], notes: [`${target}: its replication is not shown to this user: grant REPLICATION CLIENT`] }
+      const why = `${target}: its replication is not shown to this user: grant REPLICATION CLIENT`
+      return { findings: [], unjudged: [why] }
     }
-    const findings: Findings =
-      statuses.length === 0 && role === "replica"
-        ? [DatabaseProbe.unhealthy(new NotReplica({ target }), `${target}: is no replica`)]
-        : maxReplicationLag === undefined
-          ? []
-          : statuses.flatMap((status) => ofLag(target, maxReplicationLag, status))
-    return { findings, notes: [] }
+    if (statuses.length === 0 && role === "replica") {
+      const none: Findings = [DatabaseProbe.unhealthy(new S.NotReplica({ target }), `${target}: is no replica`)]
+      return { findings: none, unjudged: [] }
+    }
+    const found = yield* Effect.forEach(statuses, (status) => ofReplication(target, maxReplicationLag, status))
+    return { findings: found.flat(), unjudged: [] }
   })
 
   const idleness = Effect.fnUntraced(function* (session: Database.Session) {
@@ -355,42 +246,50 @@ export const make = <const O extends MysqlProbeOptions>(
   })
 
   const ask = Effect.fnUntraced(function* (session: Database.Session) {
-    const first = yield* connections(session)
-    const others = [yield* replication(session), yield* idleness(session)]
-    return {
-      findings: [...first, ...others.flatMap(({ findings }) => findings)],
-      notes: others.flatMap(({ notes }) => notes)
-    }
+    const variables = asRecord(yield* DatabaseProbe.rowsAs(Setting)(session.query(settingsQuestion)))
+    const first = yield* connections(session, variables)
+    const { findings, unjudged } = yield* replication(session, variables["version"] ?? "")
+    const idle = yield* idleness(session)
+    return { findings: [...first, ...findings, ...idle.findings], notes: idle.notes, unjudged }
   })
 
   const reports: ReadonlyArray<Verdict.SignatureClass<Any>> = [
-    Unreachable,
-    Timeout,
-    AccessDenied,
-    NotReady,
-    ConnectionsExhausted,
-    QueryFailed,
-    ...(role === "primary" ? [ReadOnly] : []),
-    ...(role === "replica" ? [NotReplica] : []),
-    ...(idleInTransaction === undefined ? [] : [IdleInTransaction]),
-    ...(maxReplicationLag === undefined ? [] : [ReplicationLag]),
-    ...(degradedAfter === undefined ? [] : [TooSlow])
+    S.Unreachable,
+    S.Timeout,
+    S.AccessDenied,
+    S.NotReady,
+    S.ConnectionsExhausted,
+    S.QueryFailed,
+    ...(role === "primary" ? [S.ReadOnly] : []),
+    ...(role === "replica" ? [S.NotReplica] : []),
+    ...(role === "replica" || maxReplicationLag !== undefined ? [S.ReplicationStopped] : []),
+    ...(idleInTransaction === undefined ? [] : [S.IdleInTransaction]),
+    ...(maxReplicationLag === undefined ? [] : [S.ReplicationLag]),
+    ...(degradedAfter === undefined ? [] : [S.TooSlow])
   ]
   const check = DatabaseProbe.check<Any>(
     settings,
     ask,
     {
-      unreachable: (code) => new Unreachable({ target, code }),
-      late: (after) => new Timeout({ target, after }),
-      denied: (message) => new AccessDenied({ target, message }),
-      notReady: (message) => new NotReady({ target, message }),
-      full: () => new ConnectionsExhausted({ target }),
-      failed: (code, message) => new QueryFailed({ target, code, message })
+      unreachable: (code) => new S.Unreachable({ target, code }),
+      late: (after) => new S.Timeout({ target, after }),
+      denied: (message) => new S.AccessDenied({ target, message }),
+      notReady: (message) => new S.NotReady({ target, message }),
+      full: () => new S.ConnectionsExhausted({ target }),
+      failed: (code, message) => new S.QueryFailed({ target, code, message })
     },
-    (took) => new TooSlow({ target, took })
+    (took) => new S.TooSlow({ target, took })
   )
   const { name, ...asked } = { ...settings, name: options.name, role, database: identity }
-  const probe: Probe.Probe<Any> = Probe.make({ name, reports, target, reach, question: ["MysqlProbe", asked], check })
+  const probe: Probe.Probe<Any> = Probe.make({
+    name,
+    reports,
+    target,
+    timeout: settings.timeout,
+    reach,
+    question: ["MysqlProbe", asked],
+    check
+  })
   // The signatures of options that were not given are not among what it reports.
-  return probe as Probe.Probe<Signatures<O>> // oxlint-disable-line typescript/no-unsafe-type-assertion
+  return probe as Probe.Probe<Found<O>> // oxlint-disable-line typescript/no-unsafe-type-assertion
 }

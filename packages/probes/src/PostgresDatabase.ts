@@ -37,6 +37,10 @@ const checks = Options.checks("PostgresDatabase")
 
 type Phase = "connect" | "query"
 
+/** Of the role that logs in, and not of the server or the database. The message may be in any language. */
+const isLimitOfRole = (code: string, cause: object): boolean =>
+  code === "53300" && Predicate.hasProperty(cause, "routine") && cause.routine === "InitializeSessionUserId"
+
 /** SQLSTATEs: https://www.postgresql.org/docs/current/errcodes-appendix.html */
 const reasonOf = (code: string, message: string, phase: Phase): Reason => {
   // It starts, recovers or shuts down, or ended this session because it does.
@@ -52,7 +56,10 @@ const reasonOf = (code: string, message: string, phase: Phase): Reason => {
 const toldBy = ({ reason }: SqlError, phase: Phase, shown: (message: string) => string): Reason => {
   const cause: unknown = reason.cause
   const message = shown(cause instanceof Error ? cause.message : reason.message)
-  if (Predicate.hasProperty(cause, "severity")) return reasonOf(codeOf(cause), message, phase)
+  if (Predicate.hasProperty(cause, "severity")) {
+    const code = codeOf(cause)
+    return isLimitOfRole(code, cause) ? new Database.OwnFault({ why: message }) : reasonOf(code, message, phase)
+  }
   if (reason._tag === "AuthenticationError") return new Database.AccessDenied({ message })
   if (reason._tag === "ConnectionError") {
     return broken(cause instanceof ParseError ? "it does not speak like Postgres" : shown(codeOf(cause)))
@@ -121,7 +128,7 @@ export const make = (options: PostgresDatabaseOptions): Database.Database => {
       return { query }
     })
     const identity = ["postgres", url, ssl, database]
-    return { dialect: "postgres", target, reach, identity, connect, withDatabase: named }
+    return { dialect: "postgres", target, reach, identity, multipleStatements: false, connect, withDatabase: named }
   }
   return named(parsed.database)
 }

@@ -15,152 +15,21 @@ import * as Schema from "effect/Schema"
 import type * as Database from "./Database.ts"
 import * as DatabaseProbe from "./internal/databaseProbe.ts"
 import type { Exactly, Given } from "./internal/given.ts"
+import * as S from "./internal/postgresSignatures.ts"
 
-/**
- * No connection, or it broke; or something answers there that is no Postgres.
- *
- * @category signatures
- * @since 0.1.0
- */
-export class Unreachable extends Schema.TaggedClass<Unreachable>("@nexobot/probes/Postgres/Unreachable")(
-  "Postgres/Unreachable",
-  {
-    target: Schema.String,
-    /** The system's code, for example `ECONNREFUSED`. */
-    code: Schema.String
-  }
-) {}
-
-/**
- * No answer within the time allowed: a frozen server accepts connections all the same.
- *
- * @category signatures
- * @since 0.1.0
- */
-export class Timeout extends Schema.TaggedClass<Timeout>("@nexobot/probes/Postgres/Timeout")("Postgres/Timeout", {
-  target: Schema.String,
-  after: Schema.DurationFromMillis
-}) {}
-
-/**
- * The user, the password or the database is not accepted.
- *
- * @category signatures
- * @since 0.1.0
- */
-export class AccessDenied extends Schema.TaggedClass<AccessDenied>("@nexobot/probes/Postgres/AccessDenied")(
-  "Postgres/AccessDenied",
-  {
-    target: Schema.String,
-    /** The server's words. */
-    message: Schema.String
-  }
-) {}
-
-/**
- * It runs and accepts no sessions: it starts, recovers after a crash, or shuts down.
- *
- * @category signatures
- * @since 0.1.0
- */
-export class NotReady extends Schema.TaggedClass<NotReady>("@nexobot/probes/Postgres/NotReady")("Postgres/NotReady", {
-  target: Schema.String,
-  /** The server's words, for example `the database system is starting up`. */
-  message: Schema.String
-}) {}
-
-/**
- * All connections are taken, so that it refuses another (unhealthy), or nearly all (degraded).
- *
- * @category signatures
- * @since 0.1.0
- */
-export class ConnectionsExhausted extends Schema.TaggedClass<ConnectionsExhausted>(
-  "@nexobot/probes/Postgres/ConnectionsExhausted"
-)("Postgres/ConnectionsExhausted", {
-  target: Schema.String,
-  /** Connections of clients; not known where it refuses. */
-  used: Schema.optionalKey(Schema.Int),
-  /** `max_connections` without those that are kept for superusers. */
-  limit: Schema.optionalKey(Schema.Int)
-}) {}
-
-/**
- * It let us in, and refused the probe's statement: it is out of memory, its catalogue is damaged.
- *
- * @category signatures
- * @since 0.1.0
- */
-export class QueryFailed extends Schema.TaggedClass<QueryFailed>("@nexobot/probes/Postgres/QueryFailed")(
-  "Postgres/QueryFailed",
-  {
-    target: Schema.String,
-    /** The SQLSTATE. */
-    code: Schema.String,
-    message: Schema.String
-  }
-) {}
-
-/**
- * It answers questions and takes no changes, although it is the primary.
- *
- * @category signatures
- * @since 0.1.0
- */
-export class ReadOnly extends Schema.TaggedClass<ReadOnly>("@nexobot/probes/Postgres/ReadOnly")("Postgres/ReadOnly", {
-  target: Schema.String,
-  /** `standby`: it is one. `setting`: `default_transaction_read_only` is on for this user, database or server. */
-  why: Schema.Literals(["standby", "setting"])
-}) {}
-
-/**
- * It is a primary, although it should be a standby: it was promoted.
- *
- * @category signatures
- * @since 0.1.0
- */
-export class NotStandby extends Schema.TaggedClass<NotStandby>("@nexobot/probes/Postgres/NotStandby")(
-  "Postgres/NotStandby",
-  { target: Schema.String }
-) {}
-
-/**
- * A standby is behind its primary by more than `maxReplicationLag`.
- *
- * @category signatures
- * @since 0.1.0
- */
-export class ReplicationLag extends Schema.TaggedClass<ReplicationLag>("@nexobot/probes/Postgres/ReplicationLag")(
-  "Postgres/ReplicationLag",
-  { target: Schema.String, lag: Schema.DurationFromMillis }
-) {}
-
-/**
- * A session began a transaction and has been doing nothing since: it keeps locks, and dead rows from being removed.
- *
- * @category signatures
- * @since 0.1.0
- */
-export class IdleInTransaction extends Schema.TaggedClass<IdleInTransaction>(
-  "@nexobot/probes/Postgres/IdleInTransaction"
-)("Postgres/IdleInTransaction", {
-  target: Schema.String,
-  /** Of the server's process; `pg_terminate_backend` ends it. */
-  pid: Schema.Int,
-  application: Schema.String,
-  age: Schema.DurationFromMillis
-}) {}
-
-/**
- * It answered, after more than `degradedAfter`.
- *
- * @category signatures
- * @since 0.1.0
- */
-export class TooSlow extends Schema.TaggedClass<TooSlow>("@nexobot/probes/Postgres/TooSlow")("Postgres/TooSlow", {
-  target: Schema.String,
-  took: Schema.DurationFromMillis
-}) {}
+export {
+  AccessDenied,
+  ConnectionsExhausted,
+  IdleInTransaction,
+  NotReady,
+  NotStandby,
+  QueryFailed,
+  ReadOnly,
+  ReplicationLag,
+  Timeout,
+  TooSlow,
+  Unreachable
+} from "./internal/postgresSignatures.ts"
 
 /**
  * What a server is for. A `primary` takes changes; a `standby` only answers questions; of `any` nothing is demanded, as
@@ -193,7 +62,7 @@ export interface PostgresProbeOptions {
   readonly timeout?: Duration.Input
 }
 
-type OfRole<R> = R extends "any" ? never : R extends "standby" ? NotStandby : ReadOnly
+type OfRole<R> = R extends "any" ? never : R extends "standby" ? S.NotStandby : S.ReadOnly
 
 /**
  * What a probe with these options can report.
@@ -201,26 +70,28 @@ type OfRole<R> = R extends "any" ? never : R extends "standby" ? NotStandby : Re
  * @category type-level
  * @since 0.1.0
  */
-export type Signatures<O> =
-  | Unreachable
-  | Timeout
-  | AccessDenied
-  | NotReady
-  | ConnectionsExhausted
-  | QueryFailed
+export type Found<O> =
+  | S.Unreachable
+  | S.Timeout
+  | S.AccessDenied
+  | S.NotReady
+  | S.ConnectionsExhausted
+  | S.QueryFailed
   | OfRole<O extends { readonly role?: infer R } ? ("role" extends keyof O ? R : "primary") : "primary">
-  | Given<O, "idleInTransaction", IdleInTransaction>
-  | Given<O, "maxReplicationLag", ReplicationLag>
-  | Given<O, "degradedAfter", TooSlow>
+  | Given<O, "idleInTransaction", S.IdleInTransaction>
+  | Given<O, "maxReplicationLag", S.ReplicationLag>
+  | Given<O, "degradedAfter", S.TooSlow>
 
-type Any = Signatures<Required<PostgresProbeOptions>>
+type Any = Found<Required<PostgresProbeOptions>>
 
 const checks = Options.checks("PostgresProbe")
 
 /**
  * Everybody sees that others' sessions are there; what kind they are and what they do, only members of
  * `pg_read_all_stats`. Processes of the server itself have no user or no database.
- * A standby that has replayed all that it got is not behind while it is connected; else its lag is the age of the last change that it has replayed, or its own.
+ * A standby that has replayed all that it got is not behind while it is connected; else its lag is the age of the last
+ * change that it has replayed, or its own. After a restart it counts what it got from the beginning of a segment on, and
+ * has replayed more than that until the next change comes.
  */
 const question = `
 select
@@ -235,7 +106,7 @@ select
   (extract(epoch from clock_timestamp() - idle.state_change) * 1000)::float8 as "idleMillis",
   case
     when not pg_is_in_recovery() then null
-    when exists (select from pg_stat_wal_receiver) and pg_last_wal_receive_lsn() = pg_last_wal_replay_lsn() then 0
+    when exists (select from pg_stat_wal_receiver) and pg_last_wal_receive_lsn() <= pg_last_wal_replay_lsn() then 0
     else extract(
       epoch from clock_timestamp() - coalesce(pg_last_xact_replay_timestamp(), pg_postmaster_start_time())
     ) * 1000
@@ -267,13 +138,13 @@ type Findings = ReadonlyArray<DatabaseProbe.Finding<Any>>
 
 const ofRole = (target: string, role: Role, { isReadOnly, isStandby }: typeof Answer.Type): Findings => {
   if (role === "standby" && !isStandby) {
-    return [DatabaseProbe.unhealthy(new NotStandby({ target }), `${target}: is no standby`)]
+    return [DatabaseProbe.unhealthy(new S.NotStandby({ target }), `${target}: is no standby`)]
   }
   if (role !== "primary" || !isReadOnly) return []
   const [why, line] = isStandby
     ? (["standby", "is a standby and takes no changes"] as const)
     : (["setting", "takes no changes: default_transaction_read_only is on"] as const)
-  return [DatabaseProbe.unhealthy(new ReadOnly({ target, why }), `${target}: ${line}`)]
+  return [DatabaseProbe.unhealthy(new S.ReadOnly({ target, why }), `${target}: ${line}`)]
 }
 
 const ofIdleness = Effect.fnUntraced(function* (
@@ -286,14 +157,14 @@ const ofIdleness = Effect.fnUntraced(function* (
   if (Duration.isLessThanOrEqualTo(age, most)) return []
   const application = yield* DatabaseProbe.shown(idleApplication ?? "")
   const line = `${target}: session ${idlePid} of "${application}" is idle in a transaction for ${Duration.format(age)}`
-  return [DatabaseProbe.degraded(new IdleInTransaction({ target, pid: idlePid, application, age }), line)]
+  return [DatabaseProbe.degraded(new S.IdleInTransaction({ target, pid: idlePid, application, age }), line)]
 })
 
 const ofLag = (target: string, most: Duration.Duration | undefined, { lagMillis }: typeof Answer.Type): Findings => {
   if (most === undefined || lagMillis === null) return []
   const lag = Duration.millis(Math.max(0, Math.round(lagMillis)))
   return Duration.isGreaterThan(lag, most)
-    ? [DatabaseProbe.degraded(new ReplicationLag({ target, lag }), `${target}: is behind by ${Duration.format(lag)}`)]
+    ? [DatabaseProbe.degraded(new S.ReplicationLag({ target, lag }), `${target}: is behind by ${Duration.format(lag)}`)]
     : []
 }
 
@@ -303,7 +174,7 @@ const ofLag = (target: string, most: Duration.Duration | undefined, { lagMillis 
  */
 export const make = <const O extends PostgresProbeOptions>(
   options: Exactly<O, PostgresProbeOptions>
-): Probe.Probe<Signatures<O>> => {
+): Probe.Probe<Found<O>> => {
   // prettier-ignore
   checks.known(options, [
     "name", "database", "role", "maxConnectionsAt", "idleInTransaction", "maxReplicationLag", "degradedAfter", "timeout"
@@ -326,7 +197,7 @@ export const make = <const O extends PostgresProbeOptions>(
     }
     const findings: Findings = [
       ...ofRole(target, role, answer),
-      ...DatabaseProbe.nearLimit(settings, used, limit, () => new ConnectionsExhausted({ target, used, limit })),
+      ...DatabaseProbe.nearLimit(settings, used, limit, () => new S.ConnectionsExhausted({ target, used, limit })),
       ...ofLag(target, maxReplicationLag, answer),
       ...(yield* ofIdleness(target, idleInTransaction, answer))
     ]
@@ -334,40 +205,41 @@ export const make = <const O extends PostgresProbeOptions>(
   })
 
   const reports: ReadonlyArray<Verdict.SignatureClass<Any>> = [
-    Unreachable,
-    Timeout,
-    AccessDenied,
-    NotReady,
-    ConnectionsExhausted,
-    QueryFailed,
-    ...(role === "primary" ? [ReadOnly] : []),
-    ...(role === "standby" ? [NotStandby] : []),
-    ...(idleInTransaction === undefined ? [] : [IdleInTransaction]),
-    ...(maxReplicationLag === undefined ? [] : [ReplicationLag]),
-    ...(degradedAfter === undefined ? [] : [TooSlow])
+    S.Unreachable,
+    S.Timeout,
+    S.AccessDenied,
+    S.NotReady,
+    S.ConnectionsExhausted,
+    S.QueryFailed,
+    ...(role === "primary" ? [S.ReadOnly] : []),
+    ...(role === "standby" ? [S.NotStandby] : []),
+    ...(idleInTransaction === undefined ? [] : [S.IdleInTransaction]),
+    ...(maxReplicationLag === undefined ? [] : [S.ReplicationLag]),
+    ...(degradedAfter === undefined ? [] : [S.TooSlow])
   ]
   const check = DatabaseProbe.check<Any>(
     settings,
     ask,
     {
-      unreachable: (code) => new Unreachable({ target, code }),
-      late: (after) => new Timeout({ target, after }),
-      denied: (message) => new AccessDenied({ target, message }),
-      notReady: (message) => new NotReady({ target, message }),
-      full: () => new ConnectionsExhausted({ target }),
-      failed: (code, message) => new QueryFailed({ target, code, message })
+      unreachable: (code) => new S.Unreachable({ target, code }),
+      late: (after) => new S.Timeout({ target, after }),
+      denied: (message) => new S.AccessDenied({ target, message }),
+      notReady: (message) => new S.NotReady({ target, message }),
+      full: () => new S.ConnectionsExhausted({ target }),
+      failed: (code, message) => new S.QueryFailed({ target, code, message })
     },
-    (took) => new TooSlow({ target, took })
+    (took) => new S.TooSlow({ target, took })
   )
   const { name, ...asked } = { ...settings, name: options.name, role, database: identity }
   const probe: Probe.Probe<Any> = Probe.make({
     name,
     reports,
     target,
+    timeout: settings.timeout,
     reach,
     question: ["PostgresProbe", asked],
     check
   })
   // The signatures of options that were not given are not among what it reports.
-  return probe as Probe.Probe<Signatures<O>> // oxlint-disable-line typescript/no-unsafe-type-assertion
+  return probe as Probe.Probe<Found<O>> // oxlint-disable-line typescript/no-unsafe-type-assertion
 }

@@ -7,14 +7,14 @@ import * as Options from "@nexobot/core/Options"
 import * as Probe from "@nexobot/core/Probe"
 import { ProcessControl } from "@nexobot/core/ProcessControl"
 import * as ProcessExit from "@nexobot/core/ProcessExit"
-import { descendants, isDead, ProcessTable } from "@nexobot/core/ProcessTable"
+import { descendants, isDead, type ProcessStat, ProcessTable } from "@nexobot/core/ProcessTable"
 import * as Verdict from "@nexobot/core/Verdict"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 
 import type { Exactly } from "./internal/given.ts"
-import { findByPidFile } from "./internal/pidFile.ts"
+import { findByPidFile, unanswered } from "./internal/pidFile.ts"
 import * as Vitals from "./internal/processVitals.ts"
 
 export {
@@ -50,7 +50,7 @@ export class Zombie extends Schema.TaggedClass<Zombie>("@nexobot/probes/Process/
 }) {}
 
 /**
- * It is stopped (SIGSTOP, or a terminal): it runs no instruction, and its sockets still accept.
+ * It is stopped (SIGSTOP, a terminal, or a debugger): it runs no instruction, and its sockets still accept.
  *
  * @category signatures
  * @since 0.1.0
@@ -117,7 +117,7 @@ export type FoundByPidFile<O> = Gone | Zombie | Stopped | Vitals.FoundVital<O>
 
 const checks = Options.checks("ProcessProbe")
 
-/** States that pass by themselves: without a child, they say nothing yet. */
+/** States that pass by themselves: without a child they say nothing yet, and with one its event loop may be busy. */
 const between = new Set(["Starting", "Waiting", "Stopping"])
 
 /** More than a supervisor needs to learn that its child ended. */
@@ -136,6 +136,9 @@ const settled = <S extends Verdict.Signature, R>(look: Effect.Effect<Verdict.Ver
 const ended = (process: string, pid: number) =>
   Verdict.unhealthy(new Zombie({ process, pid }), [`${process} (${pid}) ended, and nobody has noticed`])
 
+/** By a signal, or by whoever traces it. */
+const isStopped = ({ state }: ProcessStat): boolean => state === "T" || state === "t"
+
 const stopped = (process: string, pid: number) =>
   Verdict.unhealthy(new Stopped({ process, pid }), [`${process} (${pid}) is stopped`])
 
@@ -150,6 +153,9 @@ export const make = <const O extends ProcessProbeOptions>(
 ): Probe.Probe<Found<O>, ProcessControl> => {
   checks.known(options, ["name", "process", "settle", ...Vitals.known])
   const process = checks.nonEmptyString("process", options.process)
+  if (options.timeout !== undefined && options.heartbeat === undefined) {
+    checks.fail("timeout", options.timeout, "none without heartbeat")
+  }
   const settle = checks.duration("settle", options.settle ?? "5 seconds")
   const settings = Vitals.checked(options)
   const lookAt = Vitals.make(settings)
@@ -173,9 +179,9 @@ export const make = <const O extends ProcessProbeOptions>(
     const { pid } = identity
     const stat = yield* table.stat(pid)
     if (stat === undefined || isDead(stat) || stat.startTime !== identity.startTime) return ended(process, pid)
-    if (stat.state === "T") return stopped(process, pid)
+    if (isStopped(stat)) return stopped(process, pid)
     const below = Effect.map(control.tree(process), (tree) => tree.filter((one) => one.pid !== pid))
-    const found = yield* lookAt({ process, stat, isStarting: state === "Starting", below })
+    const found = yield* lookAt({ process, stat, uptime, isBetween: between.has(state), below })
     if (found !== undefined) return found
     const young = uptime !== undefined && Duration.isLessThan(uptime, settle)
     if (young && startedBy === "policy" && lastExit !== undefined) {
@@ -217,13 +223,19 @@ export const makePidFile = <const O extends PidFileOptions>(
     Verdict.Verdict<Gone | Zombie | Stopped | Vitals.Vital>,
     { readonly message: string }
   > {
-    const named = yield* findByPidFile(process, program)
+    const named = yield* Effect.timeoutOrElse(findByPidFile(process, program), {
+      duration: settings.timeout,
+      orElse: () => Effect.succeed(unanswered(process))
+    })
     if (named._tag === "Unknown") return Verdict.inconclusive(named.why)
     if (named._tag === "Gone") return Verdict.unhealthy(new Gone({ process }), [`${process}: ${named.why}`])
     const { stat } = named
     if (isDead(stat)) return ended(process, stat.pid)
-    if (stat.state === "T") return stopped(process, stat.pid)
-    return (yield* lookAt({ process, stat, isStarting: false, below: descendants(stat.pid) })) ?? Verdict.healthy
+    if (isStopped(stat)) return stopped(process, stat.pid)
+    return (
+      (yield* lookAt({ process, stat, uptime: undefined, isBetween: false, below: descendants(stat.pid) })) ??
+      Verdict.healthy
+    )
   })
   const probe = Probe.make({
     name: options.name,

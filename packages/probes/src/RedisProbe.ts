@@ -3,214 +3,85 @@
  * replica, by one whose memory is full, and by one that cannot save and refuses every write.
  *
  * The question is `SETRANGE nexobot:probe 0 ""`. It is refused as any write is, and with an empty value it changes
- * nothing, whether the key exists or not.
+ * nothing, whether the key exists or not. `STRLEN nexobot:probe` is refused as any read is.
  *
  * @since 0.1.0
  */
 import type { ConnectionOptions } from "node:tls"
 
 import * as Probe from "@nexobot/core/Probe"
+import * as Redaction from "@nexobot/core/Redaction"
 import * as Verdict from "@nexobot/core/Verdict"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
-import * as Schema from "effect/Schema"
 
+import { excerpt } from "./internal/excerpt.ts"
 import type { Exactly, Given } from "./internal/given.ts"
 import { reachOf } from "./internal/reach.ts"
 import { type Command, converse, type Heard } from "./internal/redisConversation.ts"
 import { type Info, parse } from "./internal/redisInfo.ts"
 import { checked, type Settings, targetOf } from "./internal/redisOptions.ts"
+import {
+  AccessDenied,
+  Busy,
+  Loading,
+  MemoryHigh,
+  NotReplica,
+  ReadOnly,
+  ReadsRefused,
+  ReplicaLag,
+  ReplicaLinkDown,
+  SaveFailing,
+  Slow,
+  Timeout,
+  TooManyClients,
+  Unreachable,
+  WritesRefused
+} from "./internal/redisSignatures.ts"
 import { ownFault } from "./internal/systemError.ts"
 
-/**
- * No connection, or it broke, or something answers there that is no Redis with data.
- *
- * @category signatures
- * @since 0.1.0
- */
-export class Unreachable extends Schema.TaggedClass<Unreachable>("@nexobot/probes/Redis/Unreachable")(
-  "Redis/Unreachable",
-  {
-    target: Schema.String,
-    /** The system's code, for example `ECONNREFUSED`, or what is wrong. */
-    code: Schema.String
-  }
-) {}
+export {
+  AccessDenied,
+  Busy,
+  Loading,
+  MemoryHigh,
+  NotReplica,
+  ReadOnly,
+  ReadsRefused,
+  ReplicaLag,
+  ReplicaLinkDown,
+  SaveFailing,
+  Slow,
+  Timeout,
+  TooManyClients,
+  Unreachable,
+  WritesRefused
+} from "./internal/redisSignatures.ts"
 
 /**
- * No connection, or not all answers, within the time allowed.
+ * Options of `node:tls` that say whom to trust, and who asks.
  *
- * @category signatures
+ * @category models
  * @since 0.1.0
  */
-export class Timeout extends Schema.TaggedClass<Timeout>("@nexobot/probes/Redis/Timeout")("Redis/Timeout", {
-  target: Schema.String,
-  after: Schema.DurationFromMillis,
-  /** Whether the connection stood: then something is there and does not answer. */
-  connected: Schema.Boolean
-}) {}
-
-/**
- * User or password are missing or wrong, or it lets no stranger in (protected mode).
- *
- * @category signatures
- * @since 0.1.0
- */
-export class AccessDenied extends Schema.TaggedClass<AccessDenied>("@nexobot/probes/Redis/AccessDenied")(
-  "Redis/AccessDenied",
-  {
-    target: Schema.String,
-    /** Redis's own: `NOAUTH`, `WRONGPASS`, `DENIED`; `ERR` in versions below 6. */
-    code: Schema.String
-  }
-) {}
-
-/**
- * It has started and reads its data.
- *
- * @category signatures
- * @since 0.1.0
- */
-export class Loading extends Schema.TaggedClass<Loading>("@nexobot/probes/Redis/Loading")("Redis/Loading", {
-  target: Schema.String,
-  /** How much it has read, from 0 to 1, as it reckons. */
-  loaded: Schema.optionalKey(Schema.Finite),
-  /** How long it will still take, as it reckons. */
-  eta: Schema.optionalKey(Schema.DurationFromMillis)
-}) {}
-
-/**
- * A script or a function runs for so long that it refuses everything else (`BUSY`).
- *
- * @category signatures
- * @since 0.1.0
- */
-export class Busy extends Schema.TaggedClass<Busy>("@nexobot/probes/Redis/Busy")("Redis/Busy", {
-  target: Schema.String
-}) {}
-
-/**
- * Nearly all of its connections are taken (degraded), or it refuses new ones (unhealthy).
- *
- * @category signatures
- * @since 0.1.0
- */
-export class TooManyClients extends Schema.TaggedClass<TooManyClients>("@nexobot/probes/Redis/TooManyClients")(
-  "Redis/TooManyClients",
-  {
-    target: Schema.String,
-    /** Connections, replicas included; who is refused does not learn it. */
-    clients: Schema.optionalKey(Schema.Int),
-    max: Schema.optionalKey(Schema.Int)
-  }
-) {}
-
-/**
- * It is a primary and refuses writes: it cannot save (`MISCONF`), has too few replicas (`NOREPLICAS`), or its cluster is
- * down (`CLUSTERDOWN`).
- *
- * @category signatures
- * @since 0.1.0
- */
-export class WritesRefused extends Schema.TaggedClass<WritesRefused>("@nexobot/probes/Redis/WritesRefused")(
-  "Redis/WritesRefused",
-  { target: Schema.String, code: Schema.String }
-) {}
-
-/**
- * Without eviction, its memory is nearly full (degraded), or full, so that it refuses writes (unhealthy).
- *
- * @category signatures
- * @since 0.1.0
- */
-export class MemoryHigh extends Schema.TaggedClass<MemoryHigh>("@nexobot/probes/Redis/MemoryHigh")("Redis/MemoryHigh", {
-  target: Schema.String,
-  /** Bytes. */
-  used: Schema.Int,
-  /** Bytes: its `maxmemory`. */
-  max: Schema.Int
-}) {}
-
-/**
- * It works, and what it holds does not get to its disk.
- *
- * @category signatures
- * @since 0.1.0
- */
-export class SaveFailing extends Schema.TaggedClass<SaveFailing>("@nexobot/probes/Redis/SaveFailing")(
-  "Redis/SaveFailing",
-  {
-    target: Schema.String,
-    /** What failed last: `snapshot`, `append only file`, or `rewrite of the append only file`. */
-    what: Schema.String
-  }
-) {}
-
-/**
- * A replica where a primary should be: it takes no writes, or loses them.
- *
- * @category signatures
- * @since 0.1.0
- */
-export class ReadOnly extends Schema.TaggedClass<ReadOnly>("@nexobot/probes/Redis/ReadOnly")("Redis/ReadOnly", {
-  target: Schema.String,
-  /** The address that it follows. */
-  primary: Schema.String
-}) {}
-
-/**
- * A primary where a replica should be.
- *
- * @category signatures
- * @since 0.1.0
- */
-export class NotReplica extends Schema.TaggedClass<NotReplica>("@nexobot/probes/Redis/NotReplica")("Redis/NotReplica", {
-  target: Schema.String
-}) {}
-
-/**
- * A replica without its primary: what it answers gets older.
- *
- * @category signatures
- * @since 0.1.0
- */
-export class ReplicaLinkDown extends Schema.TaggedClass<ReplicaLinkDown>("@nexobot/probes/Redis/ReplicaLinkDown")(
-  "Redis/ReplicaLinkDown",
-  {
-    target: Schema.String,
-    /** The address that it should follow. */
-    primary: Schema.String,
-    /** Whether it copies all of the primary's data, which ends by itself. */
-    syncing: Schema.Boolean,
-    downFor: Schema.optionalKey(Schema.DurationFromMillis)
-  }
-) {}
-
-/**
- * A replica is too far behind, as far as Redis knows that.
- *
- * @category signatures
- * @since 0.1.0
- */
-export class ReplicaLag extends Schema.TaggedClass<ReplicaLag>("@nexobot/probes/Redis/ReplicaLag")("Redis/ReplicaLag", {
-  target: Schema.String,
-  /** Its address. */
-  replica: Schema.String,
-  lag: Schema.DurationFromMillis
-}) {}
-
-/**
- * All was answered, later than `degradedAfter`.
- *
- * @category signatures
- * @since 0.1.0
- */
-export class Slow extends Schema.TaggedClass<Slow>("@nexobot/probes/Redis/Slow")("Redis/Slow", {
-  target: Schema.String,
-  took: Schema.DurationFromMillis,
-  degradedAfter: Schema.DurationFromMillis
-}) {}
+export type RedisTlsOptions = Pick<
+  ConnectionOptions,
+  | "ca"
+  | "cert"
+  | "key"
+  | "passphrase"
+  | "pfx"
+  | "crl"
+  | "servername"
+  | "checkServerIdentity"
+  | "rejectUnauthorized"
+  | "minVersion"
+  | "maxVersion"
+  | "ciphers"
+  | "ecdhCurve"
+  | "sigalgs"
+>
 
 /**
  * Where Redis is, as `url` or in parts, and what it should be.
@@ -231,7 +102,7 @@ export interface RedisProbeOptions {
   /** The number of the database; 0 unless told. */
   readonly database?: number
   /** `true` for TLS with what Node trusts, or options of `node:tls`; they may go with a `rediss://` URL too. */
-  readonly tls?: boolean | ConnectionOptions
+  readonly tls?: boolean | RedisTlsOptions
   /** What it must be. Either is fine unless told. */
   readonly role?: "primary" | "replica"
   /**
@@ -257,6 +128,7 @@ type Always =
   | Busy
   | TooManyClients
   | WritesRefused
+  | ReadsRefused
   | MemoryHigh
   | SaveFailing
 
@@ -286,6 +158,7 @@ const reported = ({ degradedAfter, maxReplicaLag, role }: Settings) => [
   Busy,
   TooManyClients,
   WritesRefused,
+  ReadsRefused,
   MemoryHigh,
   SaveFailing,
   ...(role === "primary" ? [ReadOnly] : []),
@@ -301,23 +174,38 @@ const commandsOf = ({ database, password, username }: Settings): ReadonlyArray<C
     : [["AUTH", ...(username === undefined ? [] : [username]), Redacted.value(password)] as const]),
   ...(database === 0 ? [] : [["SELECT", String(database)] as const]),
   ["INFO"],
-  ["SETRANGE", "nexobot:probe", "0", ""]
+  ["SETRANGE", "nexobot:probe", "0", ""],
+  ["STRLEN", "nexobot:probe"]
 ]
 
 /** Who gives a password where none is asked for is let in all the same. */
 const needless = /no password is set|without any password configured/
 
-/** Refusals that tell nothing about writes in general: not this user, not this node, not this command. */
+/**
+ * Refusals that tell nothing about writes or reads in general: not this user, not this node, not this command. A primary
+ * that has just become a replica says so the next time.
+ */
 const unrelated = new Set(["NOPERM", "MOVED", "ASK", "ERR", "WRONGTYPE", "READONLY", "NOAUTH"])
 
 const share = (part: number, whole: number): string => `${Math.floor((part / whole) * 100)} %`
 
-const judgeInfo = (info: Info, refusal: string | undefined, settings: Settings, took: Duration.Duration): Any => {
+/** What the other side says, as it may be shown. */
+type Show = (text: string) => string
+
+interface Refusals {
+  readonly ofWrites: string | undefined
+  readonly ofReads: string | undefined
+}
+
+const judgeInfo = (info: Info, refusals: Refusals, settings: Settings, took: Duration.Duration, show: Show): Any => {
   const target = targetOf(settings)
   const { clientsAt, degradedAfter, maxReplicaLag, memoryAt, role } = settings
   const { clients, link, maxClients, maxMemory, memory, unsaved } = info
   const says = (what: string) => [`${target}: ${what}`]
-  if (info.loading) {
+  const { ofReads, ofWrites } = refusals
+  const both = new Set([ofReads, ofWrites])
+  // It may have begun to load after it told INFO.
+  if (info.loading || both.has("LOADING")) {
     const { loaded, loadingEta } = info
     const eta = loadingEta === undefined ? {} : { eta: Duration.seconds(loadingEta) }
     const how = loaded === undefined ? "" : `, ${share(loaded, 1)} so far`
@@ -329,21 +217,28 @@ const judgeInfo = (info: Info, refusal: string | undefined, settings: Settings, 
   if (role === "replica" && link === undefined)
     return Verdict.unhealthy(new NotReplica({ target }), says("is a primary"))
   if (role === "primary" && link !== undefined) {
-    const { primary } = link
+    const primary = show(link.primary)
     return Verdict.unhealthy(new ReadOnly({ target, primary }), says(`is a replica of ${primary}`))
   }
   if (role === "replica" && link?.up === false) {
-    const { primary, syncing } = link
+    const { syncing } = link
+    const primary = show(link.primary)
     const downFor = link.downFor === undefined ? {} : { downFor: Duration.seconds(link.downFor) }
     const what = syncing ? "copies the data of" : "has no link to"
     return Verdict.unhealthy(new ReplicaLinkDown({ target, primary, syncing, ...downFor }), says(`${what} ${primary}`))
   }
   const full = new MemoryHigh({ target, used: memory, max: maxMemory })
-  if (refusal === "BUSY") return Verdict.unhealthy(new Busy({ target }), says("runs a script for too long"))
-  if (refusal === "OOM") return Verdict.unhealthy(full, says("has no memory left for writes (OOM)"))
-  if (refusal !== undefined) {
+  if (both.has("BUSY")) return Verdict.unhealthy(new Busy({ target }), says("runs a script for too long"))
+  // Only a replica says that to a write, and it was none when it told INFO: it does not answer reads either.
+  const readRefusal = ofReads ?? (ofWrites === "MASTERDOWN" ? ofWrites : undefined)
+  if (readRefusal !== undefined) {
+    const signature = new ReadsRefused({ target, code: readRefusal })
+    return Verdict.unhealthy(signature, says(`refuses reads (${readRefusal})`))
+  }
+  if (ofWrites === "OOM") return Verdict.unhealthy(full, says("has no memory left for writes (OOM)"))
+  if (ofWrites !== undefined) {
     const why = unsaved.length === 0 ? "" : `; what could not be saved: ${unsaved.join(", ")}`
-    return Verdict.unhealthy(new WritesRefused({ target, code: refusal }), says(`refuses writes (${refusal})${why}`))
+    return Verdict.unhealthy(new WritesRefused({ target, code: ofWrites }), says(`refuses writes (${ofWrites})${why}`))
   }
   if (maxReplicaLag !== undefined) {
     const all = [
@@ -355,8 +250,9 @@ const judgeInfo = (info: Info, refusal: string | undefined, settings: Settings, 
     const late = all.find(({ seconds }) => Duration.isGreaterThan(Duration.seconds(seconds), maxReplicaLag))
     if (late !== undefined) {
       const lag = Duration.seconds(late.seconds)
-      const what = `replica ${late.replica} is ${Duration.format(lag)} behind`
-      return Verdict.degraded(new ReplicaLag({ target, replica: late.replica, lag }), says(what))
+      const replica = show(late.replica)
+      const what = `replica ${replica} is ${Duration.format(lag)} behind`
+      return Verdict.degraded(new ReplicaLag({ target, replica, lag }), says(what))
     }
   }
   if (!info.evicts && maxMemory > 0 && memory >= memoryAt * maxMemory) {
@@ -374,7 +270,10 @@ const judgeInfo = (info: Info, refusal: string | undefined, settings: Settings, 
   return Verdict.healthy
 }
 
-const judge = ({ broken, replies }: Heard, settings: Settings, took: Duration.Duration): Any => {
+const judge = (heard: Heard, settings: Settings, took: Duration.Duration, show: Show): Any => {
+  const { broken } = heard
+  // A code is what the other side says, as any text is.
+  const replies = heard.replies.map((reply) => (reply._tag === "Error" ? { ...reply, code: show(reply.code) } : reply))
   const target = targetOf(settings)
   const says = (what: string) => [`${target}: ${what}`]
   const denied = (code: string) =>
@@ -385,16 +284,18 @@ const judge = ({ broken, replies }: Heard, settings: Settings, took: Duration.Du
     return Verdict.unhealthy(new TooManyClients({ target }), says("has no connection left (maxclients)"))
   }
   if (greeting?._tag === "Error" && greeting.code === "DENIED") return denied("DENIED")
-  if (broken !== undefined) return unreachable(broken, settings)
 
   const named = new Map(commandsOf(settings).map(([name], index) => [name, replies[index]]))
   const refused = (name: string) => {
     const reply = named.get(name)
     return reply?._tag === "Error" ? reply : undefined
   }
-  const [auth, info, select, write] = [refused("AUTH"), refused("INFO"), refused("SELECT"), refused("SETRANGE")]
-  if (auth !== undefined && !needless.test(auth.text)) return denied(auth.code)
+  const [auth, info, select] = [refused("AUTH"), refused("INFO"), refused("SELECT")]
+  // It may close the connection after that; who does so after any other error may be no Redis.
+  const isDenial = auth !== undefined && !needless.test(auth.text) && (broken === undefined || auth.code !== "ERR")
+  if (isDenial) return denied(auth.code)
   if (info?.code === "NOAUTH") return denied(info.code)
+  if (broken !== undefined) return unreachable(broken, settings, show)
   if (info?.code === "BUSY") return Verdict.unhealthy(new Busy({ target }), says("runs a script for too long"))
   if (info?.code === "NOPERM") return Verdict.inconclusive(`${target}: its user may not run INFO (NOPERM)`)
   if (info !== undefined) return Verdict.inconclusive(`${target}: does not tell INFO (${info.code})`)
@@ -403,16 +304,20 @@ const judge = ({ broken, replies }: Heard, settings: Settings, took: Duration.Du
   }
   const told = named.get("INFO")
   const parsed = told === undefined ? undefined : parse(told.text)
-  if (parsed === undefined) return unreachable("no Redis with data answers there", settings)
-  const refusal = write === undefined || parsed.role === "replica" || unrelated.has(write.code) ? undefined : write.code
-  return judgeInfo(parsed, refusal?.slice(0, 200), settings, took)
+  if (parsed === undefined) return unreachable("no Redis with data answers there", settings, show)
+  const refusal = (name: string) => {
+    const code = refused(name)?.code
+    return code === undefined || unrelated.has(code) ? undefined : code
+  }
+  const ofWrites = parsed.role === "replica" ? undefined : refusal("SETRANGE")
+  return judgeInfo(parsed, { ofWrites, ofReads: refusal("STRLEN") }, settings, took, show)
 }
 
-const unreachable = (code: string, settings: Settings): Any => {
+const unreachable = (code: string, settings: Settings, show: Show): Any => {
   const target = targetOf(settings)
   const own = ownFault(code)
   if (own !== undefined) return Verdict.inconclusive(`${target}: ${own}`)
-  return Verdict.unhealthy(new Unreachable({ target, code: code.slice(0, 200) }), [`${target}: ${code.slice(0, 200)}`])
+  return Verdict.unhealthy(new Unreachable({ target, code: show(code) }), [`${target}: ${show(code)}`])
 }
 
 /**
@@ -426,14 +331,21 @@ export const make = <const O extends RedisProbeOptions>(
   const target = targetOf(settings)
   const { timeout } = settings
   const commands = commandsOf(settings)
-  const check = Effect.suspend(() => {
+  const ownSecrets = Redaction.make(settings.password === undefined ? [] : [settings.password])
+  const check = Effect.flatMap(Redaction.Redactor, (shared) => {
+    const redactor = Redaction.andThen(ownSecrets, shared)
+    const show: Show = (text) => excerpt(text, redactor)
     let connected = false
     const asked = converse(settings, commands, () => {
       connected = true
     })
     return Effect.timed(asked).pipe(
-      Effect.map(([took, heard]) => judge(heard, settings, took)),
-      Effect.catch((code) => Effect.succeed(unreachable(code, settings))),
+      Effect.map(([took, heard]) => judge(heard, settings, took, show)),
+      Effect.catch(({ code, isOwn }) =>
+        Effect.succeed(
+          isOwn ? Verdict.inconclusive(`${target} cannot be asked: ${show(code)}`) : unreachable(code, settings, show)
+        )
+      ),
       Effect.timeoutOrElse({
         duration: timeout,
         orElse: () =>
@@ -449,6 +361,7 @@ export const make = <const O extends RedisProbeOptions>(
     name: options.name,
     reports: reported(settings),
     target,
+    timeout,
     reach: reachOf(settings.host),
     // A key among the options of TLS is as secret as a password.
     question: ["RedisProbe", { ...settings, tls: Redacted.make(settings.tls) }],

@@ -26,11 +26,12 @@ import * as RunnerSettings from "./internal/runnerSettings.ts"
 export interface Watch<out P extends Probe.Any = Probe.Any> {
   /** Its name is that of no other in the runner. */
   readonly probe: P
-  /** From one check to the next, at least 10 ms; 10 seconds unless told. */
+  /** From one check to the next, at least 10 ms and the timeout of the probe; 10 seconds unless told. */
   readonly interval?: Duration.Input
   /**
-   * A check that takes longer is given up and `Inconclusive`; at most the interval. Unless told, the interval, and 10
-   * seconds at most. It gets a tenth of a second more, so that a probe with the same timeout says itself what it found.
+   * A check that takes longer is given up and `Inconclusive`; at most the interval, and at least the timeout of the probe
+   * itself (`Probe.timeout`), which can say that a target does not answer. Unless told, the interval, and 10 seconds or
+   * the timeout of the probe at most. It gets a tenth of a second more, so that a probe with the same timeout is the first.
    */
   readonly timeout?: Duration.Input
   /**
@@ -65,10 +66,10 @@ export interface RunnerOptions<
   readonly budget?: { readonly cost: number; readonly per: Duration.Input }
   /**
    * Whether our own network is there. Asked when a probe that leaves this machine fails: if this one is unhealthy then,
-   * the other's verdict is `Inconclusive`. One that cannot tell excuses nothing.
+   * the other's verdict is `Inconclusive`. One that cannot tell excuses nothing. Its timeout is at most 10 seconds.
    */
   readonly connectivity?: G
-  /** Results that a subscriber may be behind before it loses the oldest; 4096 unless told. */
+  /** Results that a subscriber may be behind before it loses the oldest, at most a million; 4096 unless told. */
   readonly buffer?: number
 }
 
@@ -94,7 +95,12 @@ export interface Result<out S extends Verdict.Signature = Verdict.Signature> {
   readonly lag: Duration.Duration
   /** Whether other probes have their verdict from the same check. */
   readonly shared: boolean
-  /** If it is not healthy: the root of what it depends on that fails, too. Tell of that one alone. */
+  /** It was known before this subscription to `results`: who counts has counted it in the one before. */
+  readonly replayed: boolean
+  /**
+   * As long as it is not healthy: the root of what it depends on that fails, too, or has failed when it did. Tell of that
+   * one alone. If it still fails `fall` times in a row when that works, the failure is its own.
+   */
   readonly suppressedBy: string | undefined
 }
 
@@ -124,7 +130,7 @@ export interface State<out S extends Verdict.Signature = Verdict.Signature> {
  * @since 0.1.0
  */
 export interface Runner<out S extends Verdict.Signature = Verdict.Signature> {
-  /** Begins with the latest result of each probe, and ends with the runner. See `buffer`. */
+  /** Begins with the latest result of each probe, as `replayed`, and ends with the runner. See `buffer`. */
   readonly results: Stream.Stream<Result<S>>
   readonly states: Effect.Effect<ReadonlyMap<string, State<S>>>
   readonly state: (name: string) => Effect.Effect<State<S>>
@@ -154,7 +160,8 @@ export type Services<W extends ReadonlyArray<Watch>, G extends Probe.Any> =
   | Probe.Services<G>
 
 /**
- * A runner that begins with its first checks at once: at most a thousand a second, and within one interval.
+ * A runner that begins with its first checks at once: a thousand a second, or as many as are needed so that each probe is
+ * checked within its first interval.
  *
  * Options are checked when it is called; the clock, the source of randomness and the services are those of where the
  * effect runs. When its scope closes, all checks are interrupted, and their end is awaited for 5 seconds.

@@ -2,6 +2,7 @@
  * What the tables of a database should look like, told by its migrations.
  *
  * Nothing here understands SQL: the migrations are run, in a fresh database of their own that is dropped afterwards.
+ * They have all rights of the login: what they do to other databases, or to roles, is done and stays.
  *
  * @since 0.1.0
  */
@@ -34,7 +35,7 @@ export class Refused extends Schema.TaggedClass<Refused>("@nexobot/probes/Schema
 }) {}
 
 /**
- * The migrations cannot be read, or there are none.
+ * The migrations cannot be read, there are none, or they make no tables.
  *
  * @category errors
  * @since 0.1.0
@@ -85,8 +86,8 @@ export class SchemaMigrationsError extends Schema.TaggedError<SchemaMigrationsEr
  */
 export interface SchemaMigrationsOptions {
   /**
-   * A database of a server on which another one may be made and dropped; itself it is left alone. Not the server that is
-   * watched. For MySQL it is made with `multipleStatements: true`.
+   * A database of a throw-away server, on which another one may be made and dropped; itself it is left alone unless a
+   * migration names it. Never the server that is watched. For MySQL it is made with `multipleStatements: true`.
    */
   readonly scratch: Database.Database
   /**
@@ -124,6 +125,11 @@ const texts = Effect.fnUntraced(function* (folder: string | undefined, files: Re
   const found = yield* Effect.forEach(paths, (path) =>
     readSmallFile(path, mostBytes).pipe(
       Effect.map((text) => [{ path, text: text.replace(/^\uFEFF/, "") }]),
+      // Databases end a statement there, or refuse the message without the file's name.
+      Effect.filterOrFail(
+        (read) => !read.some(({ text }) => text.includes("\0")),
+        () => "there is a NUL in it"
+      ),
       Effect.catch((why) =>
         folder !== undefined && Path.dirname(path) !== folder && why === "ENOENT"
           ? Effect.succeed([])
@@ -157,22 +163,41 @@ const run = (session: Database.Session, dialect: Dialect, sql: string) =>
         )
       )
 
-/** Sessions that were given up may still hold it. */
-const drop = Effect.fnUntraced(function* (session: Database.Session, dialect: Dialect, name: string) {
+/** Sessions that were given up may still hold it, or go on elsewhere. */
+const drop = Effect.fnUntraced(function* (
+  session: Database.Session,
+  dialect: Dialect,
+  name: string,
+  known: Iterable<number>
+) {
   if (dialect === "postgres") return yield* session.query(`DROP DATABASE IF EXISTS ${name} WITH (FORCE)`)
   const held = yield* session.query(
     `SELECT id AS id FROM information_schema.processlist WHERE db = ${quoted(dialect, name)}`
   )
-  yield* Effect.forEach(held, ({ id }) => Effect.ignore(session.query(`KILL ${Number(id)}`)))
+  const sessions = new Set([...held.map(({ id }) => Number(id)), ...known])
+  yield* Effect.forEach(sessions, (id) => Effect.ignore(session.query(`KILL ${id}`)))
   return yield* session.query(`DROP DATABASE IF EXISTS ${name}`)
+})
+
+/** A migration may leave its database with `USE`: of a session that runs one, the server's number for it is kept. */
+const remembering = Effect.fnUntraced(function* (session: Database.Session, dialect: Dialect, running: Set<number>) {
+  if (dialect === "postgres") return undefined
+  const [row] = yield* session.query("SELECT connection_id() AS id")
+  const id = Number(row?.["id"])
+  if (Number.isSafeInteger(id)) running.add(id)
+  return id
 })
 
 const withScratch = <A>(
   server: Database.Database,
-  use: (scratch: Database.Database) => Effect.Effect<A, SchemaMigrationsError | Database.DatabaseError>
+  use: (
+    scratch: Database.Database,
+    running: Set<number>
+  ) => Effect.Effect<A, SchemaMigrationsError | Database.DatabaseError>
 ): Effect.Effect<A, SchemaMigrationsError> => {
   // Nothing in it needs quotes.
   const name = `nexo_scratch_${Crypto.randomBytes(8).toString("hex")}`
+  const running = new Set<number>()
   const { dialect } = server
   const failed = (message: string) => fail(new ScratchFailed({ database: name, message }))
   // Not to be interrupted: without a limit, a frozen server would keep its caller.
@@ -182,12 +207,22 @@ const withScratch = <A>(
       Effect.catchTag("DatabaseError", ({ message }) => failed(message)),
       Effect.asVoid
     )
+  const dropping = asking((session) => drop(session, dialect, name, running))
   const template = dialect === "postgres" ? " TEMPLATE template0" : ""
+  const create = `CREATE DATABASE ${name}${template}`
+  // Postgres goes on with it, whoever waits for the answer.
+  const ended = asking((session) =>
+    dialect === "postgres"
+      ? session.query("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query = $1", [create])
+      : Effect.void
+  )
   return Effect.acquireUseRelease(
-    asking((session) => session.query(`CREATE DATABASE ${name}${template}`)),
-    () => Effect.catchTag(use(server.withDatabase(name)), "DatabaseError", ({ message }) => failed(message)),
+    asking((session) => session.query(create)).pipe(
+      // It may have been made, and the answer be lost.
+      Effect.tapError(() => Effect.andThen(ended, dropping).pipe(Effect.timeoutOption("10 seconds"), Effect.ignore))
+    ),
+    () => Effect.catchTag(use(server.withDatabase(name), running), "DatabaseError", ({ message }) => failed(message)),
     (_, exit) => {
-      const dropping = asking((session) => drop(session, dialect, name))
       // What went wrong before is what the caller has to know.
       const told = dropping.pipe(Effect.catch(({ message }) => Effect.logWarning(message)))
       return Exit.isSuccess(exit) ? dropping : told
@@ -216,20 +251,26 @@ export const read = (
   const { dialect } = scratch
 
   return Effect.flatMap(texts(folder, files ?? []), (migrations) =>
-    withScratch(scratch, (fresh) =>
+    withScratch(scratch, (fresh, running) =>
       Effect.gen(function* () {
         for (const { path, text } of migrations) {
           // Each with a session of its own: settings that one makes do not meet the next.
-          const ran = Effect.flatMap(fresh.connect, (session) =>
-            Effect.catchIf(
+          const ran = Effect.gen(function* () {
+            const session = yield* fresh.connect
+            const id = yield* remembering(session, dialect, running)
+            yield* Effect.catchIf(
               run(session, dialect, text),
               ({ reason }) => reason._tag === "QueryFailed",
               ({ message }) => fail(new Refused({ file: path, message }))
             )
-          )
+            if (id !== undefined) running.delete(id)
+          })
           yield* Effect.scoped(ran)
         }
-        return yield* DatabaseSchema.read(fresh, namespace === undefined ? {} : { namespace })
+        const made = yield* DatabaseSchema.read(fresh, namespace === undefined ? {} : { namespace })
+        // Another database, or another schema, has them.
+        if (Object.keys(made.tables).length > 0) return made
+        return yield* fail(new Unreadable({ path: folder ?? "files", why: "they make no tables here" }))
       })
     )
   )

@@ -216,19 +216,37 @@ const judge = (settings: Settings, all: ReadonlyArray<Finding>, redactor: Redact
     : Verdict.degraded(signatureOf(first, shown), evidence)
 }
 
-/** MySQL hides what a user may not see. Whoever asks for such a table is told that he may not. */
-const seen = (session: Database.Session, all: ReadonlyArray<Finding>) =>
-  Effect.forEach(
-    all.filter((finding) => finding._tag === "MissingTable").slice(0, told),
-    ({ table }) =>
-      session.query(`SELECT 1 FROM ${identifier("mysql", table)} LIMIT 0`).pipe(
-        Effect.catchIf(
-          ({ reason }) => reason._tag === "QueryFailed" && reason.code === "ER_NO_SUCH_TABLE",
-          () => Effect.void
-        )
-      ),
-    { discard: true }
-  )
+/**
+ * MySQL hides what a user may not see. Whoever asks for such a table or column is told that he may not; what gives an
+ * answer is there, as a view is.
+ */
+const confirmed = (session: Database.Session, all: ReadonlyArray<Finding>) =>
+  Effect.filter(all.slice(0, told), (finding) => {
+    if (finding._tag !== "MissingTable" && finding._tag !== "MissingColumn") return Effect.succeed(true)
+    const what = finding._tag === "MissingColumn" ? identifier("mysql", finding.column) : "1"
+    return session.query(`SELECT ${what} FROM ${identifier("mysql", finding.table)} LIMIT 0`).pipe(
+      Effect.as(false),
+      Effect.catchIf(
+        ({ reason }) => reason._tag === "QueryFailed" && notThere.has(reason.code),
+        () => Effect.succeed(true)
+      )
+    )
+  }).pipe(Effect.map((first) => [...first, ...all.slice(told)]))
+
+const notThere = new Set(["ER_NO_SUCH_TABLE", "ER_BAD_FIELD_ERROR"])
+
+/** What differs. MySQL is asked how it compares the names of tables, and once more for what seems to be missing. */
+const comparing = Effect.fnUntraced(function* (
+  session: Database.Session,
+  { database, namespace }: Settings,
+  expected: DatabaseSchema.DatabaseSchema
+) {
+  const { dialect } = database
+  const live = yield* DatabaseSchema.readFrom(session, database, namespace)
+  if (dialect === "postgres") return findings(dialect, expected, live, false)
+  const [row] = yield* session.query("SELECT @@lower_case_table_names AS folding")
+  return yield* confirmed(session, findings(dialect, expected, live, Number(row?.["folding"]) > 0))
+})
 
 /**
  * @category constructors
@@ -247,9 +265,7 @@ export const make = <const O extends SchemaProbeOptions>(
   const check = Effect.scoped(
     Effect.gen(function* () {
       const session = yield* database.connect
-      const live = yield* DatabaseSchema.readFrom(session, { dialect, namespace })
-      const all = findings(dialect, expected, live)
-      if (dialect === "mysql") yield* seen(session, all)
+      const all = yield* comparing(session, settings, expected)
       return judge(settings, all, yield* Redactor)
     })
   ).pipe(

@@ -13,10 +13,11 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 
+import { firstOf } from "./internal/attempts.ts"
 import * as Conversation from "./internal/conversation.ts"
 import type { Exactly, Given } from "./internal/given.ts"
 import { reachOf } from "./internal/reach.ts"
-import { checkedServers, endpoint, lookupOf, resolve } from "./internal/resolve.ts"
+import { checkedServers, endpoint, resolve } from "./internal/resolve.ts"
 import { ownFault } from "./internal/systemError.ts"
 
 /**
@@ -160,18 +161,32 @@ export const make = <const O extends TcpProbeOptions>(options: Exactly<O, TcpPro
   }
 
   const direct = Effect.succeed(() => Net.connect({ host, port }))
-  const dial = (found: (addresses: ReadonlyArray<string>) => void) =>
-    Effect.map(resolve(host, dnsServers), (addresses) => {
+  const named = (found: (addresses: ReadonlyArray<string>) => void) =>
+    Effect.gen(function* () {
+      const [took, addresses] = yield* Effect.timed(resolve(host, dnsServers))
       found(addresses)
-      // Each address has its share of the time; Node would give all but the last a quarter of a second.
-      const autoSelectFamilyAttemptTimeout = Math.max(250, Math.floor(Duration.toMillis(timeout) / addresses.length))
-      return () => Net.connect({ host, port, lookup: lookupOf(addresses), autoSelectFamilyAttemptTimeout })
+      const left = Duration.subtract(timeout, took)
+      const { socket } = yield* firstOf(
+        addresses,
+        (address) => Net.connect({ host: address, port }),
+        left,
+        () => {}
+      )
+      return () => socket
     })
   const check = Effect.suspend(() => {
     const progress: Conversation.Progress = { connected: false, remote: undefined }
     let addresses: ReadonlyArray<string> | undefined
-    const dialled = isName ? dial((found) => (addresses = found)) : direct
-    return Effect.map(Conversation.hold(dialled, settings, progress), (outcome) => judge(outcome, progress, addresses))
+    const held = isName
+      ? Effect.scoped(
+          Conversation.hold(
+            named((found) => (addresses = found)),
+            settings,
+            progress
+          )
+        )
+      : Conversation.hold(direct, settings, progress)
+    return Effect.map(held, (outcome) => judge(outcome, progress, addresses))
   })
   const probe = Probe.make({
     name: options.name,
@@ -182,6 +197,7 @@ export const make = <const O extends TcpProbeOptions>(options: Exactly<O, TcpPro
       ...(degradedAfter === undefined ? [] : [Slow])
     ],
     target: `tcp://${where}`,
+    timeout,
     reach: reachOf(host),
     question: ["TcpProbe", { ...settings, dnsServers }],
     check

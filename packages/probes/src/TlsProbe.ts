@@ -2,7 +2,8 @@
  * Looks at a certificate and all that it rests on, in a file or as a server shows it, and names the weakest link.
  *
  * The connection is only for looking: nothing is sent, no secret is involved, and a bad chain does not end it, so that an
- * expired certificate still tells when it expired.
+ * expired certificate still tells when it expired. A server in whose chain nothing is wrong is then asked a second time,
+ * as clients do: OpenSSL refuses more than is looked for here.
  *
  * @since 0.1.0
  */
@@ -26,6 +27,7 @@ import { checkedRenewal } from "./internal/renewal.ts"
 import { checkedServers } from "./internal/resolve.ts"
 import { type Fault, faultsOf, type Signature, weakestLine } from "./internal/tlsFaults.ts"
 import * as Look from "./internal/tlsLook.ts"
+import type { Refusal } from "./internal/tlsPeer.ts"
 import * as S from "./internal/tlsSignatures.ts"
 
 export {
@@ -35,6 +37,7 @@ export {
   NoCertificate,
   NotYetValid,
   ProtocolTooOld,
+  Refused,
   RenewalTimerInactive,
   SelfSigned,
   Timeout,
@@ -60,13 +63,13 @@ export type Renewal =
       readonly within?: Duration.Input
     }
   | {
-      /** For example `/etc/cron.d/certbot`. */
+      /** For example `/etc/cron.d/renew-shop`. Only that a line of it is a job is looked at, not what the job does. */
       readonly cron: string
     }
 
 interface CommonOptions {
   readonly name: string
-  /** Roots that are trusted beside those of this process, in PEM: their text, not their path. None unless told. */
+  /** Roots that are trusted in place of Node's, in PEM: their text, not their path. Node's unless told. */
   readonly ca?: string | ReadonlyArray<string>
   /** Less time left is Degraded; 21 days unless told, or `failBefore` if that is longer. */
   readonly warnBefore?: Duration.Input
@@ -74,7 +77,7 @@ interface CommonOptions {
   readonly failBefore?: Duration.Input
   /** Whether it runs is looked at too. Nothing unless told. */
   readonly renewal?: Renewal
-  /** Until the chain has been seen; 5 seconds unless told. */
+  /** Until the chain has been seen, and as long again until OpenSSL has judged it; 5 seconds unless told. */
   readonly timeout?: Duration.Input
 }
 
@@ -88,7 +91,10 @@ export interface TlsServerOptions extends CommonOptions {
   readonly port?: number
   /** The name that the server is asked for, and the certificate must have; the host unless told. */
   readonly servername?: string
-  /** The oldest version that will do for the newest that the server speaks; `TLSv1.2` unless told. */
+  /**
+   * The oldest version that will do for the newest that the server speaks; `TLSv1.2` unless told. Below that, keys and
+   * signatures may be of any strength.
+   */
   readonly minVersion?: "TLSv1" | "TLSv1.1" | "TLSv1.2" | "TLSv1.3"
   /** DNS servers to ask in place of the system's, each as `ip`, `ip:port` or `[ip]:port`. */
   readonly dnsServers?: ReadonlyArray<string>
@@ -124,6 +130,7 @@ export type Found<O> =
   | S.SelfSigned
   | S.UntrustedRoot
   | S.IncompleteChain
+  | S.Refused
   | S.NoCertificate
   | Given<O, "host", S.Unreachable | S.Timeout | S.ProtocolTooOld | S.WrongHost>
   | Given<O, "file", S.WrongOrder>
@@ -134,8 +141,8 @@ const checks = Options.checks("TlsProbe")
 
 const common = ["name", "servername", "ca", "warnBefore", "failBefore", "renewal", "timeout"]
 
-const checkedRoots = (ca: TlsProbeOptions["ca"]): ReadonlyArray<X509Certificate> =>
-  (ca === undefined ? [] : [ca].flat()).flatMap((text: unknown) => {
+const checkedRoots = (ca: NonNullable<TlsProbeOptions["ca"]>): ReadonlyArray<X509Certificate> =>
+  [ca].flat().flatMap((text: unknown) => {
     const roots = typeof text === "string" ? Certificate.parsePem(text) : undefined
     // An intermediate here would hide that it is missing there. A text that is no certificate may be a private key.
     return roots !== undefined && roots.length > 0 && roots.every(Certificate.isSelfSigned)
@@ -159,7 +166,11 @@ const checkedLimits = (options: TlsProbeOptions) => {
 }
 
 /** Where to look, and what only that place can have. */
-const placeOf = (options: TlsProbeOptions, timeout: Duration.Duration) => {
+const placeOf = (
+  options: TlsProbeOptions,
+  roots: ReadonlyArray<X509Certificate> | undefined,
+  timeout: Duration.Duration
+) => {
   const servername = options.servername === undefined ? undefined : checks.host("servername", options.servername)
   if ("file" in options) {
     checks.known(options, [...common, "file"])
@@ -178,10 +189,17 @@ const placeOf = (options: TlsProbeOptions, timeout: Duration.Duration) => {
     servername: servername ?? host,
     minVersion: checks.oneOf("minVersion", options.minVersion ?? "TLSv1.2", Look.versions),
     dnsServers: checkedServers(checks, "dnsServers", options.dnsServers),
+    roots: roots?.map(String),
     timeout
   })
   const about = { target: `tls://${shown}`, shown, host: servername ?? host, reach: reachOf(host) }
   return { ...about, look, reports: [S.Unreachable, S.Timeout, S.ProtocolTooOld] }
+}
+
+const refused = (target: string, refusal: Refusal, redactor: Redactor): Fault => {
+  const why = excerpt(refusal.why, redactor)
+  const signature = new S.Refused({ target, code: excerpt(refusal.code, redactor), why })
+  return { signature, isDefect: false, says: `clients refuse it: ${signature.code}: ${why}` }
 }
 
 /**
@@ -193,8 +211,8 @@ export const make = <const O extends TlsProbeOptions>(
 ): Probe.Probe<Found<O>> => {
   checks.known(options, [...common, "file", "host", "port", "minVersion", "dnsServers"])
   const timeout = checks.duration("timeout", options.timeout ?? "5 seconds", "1 millis")
-  const { host, look, reach, reports, shown, target } = placeOf(options, timeout)
-  const roots = checkedRoots(options.ca)
+  const roots = options.ca === undefined ? undefined : checkedRoots(options.ca)
+  const { host, look, reach, reports, shown, target } = placeOf(options, roots, timeout)
   const limits = checkedLimits(options)
   const renewal = checkedRenewal(checks, options.renewal)
 
@@ -207,10 +225,13 @@ export const make = <const O extends TlsProbeOptions>(
     const [seen, renewed] = yield* Effect.all([look, renewing], { concurrency: 2 })
     const [leaf] = seen.certificates
     const redactor = yield* Redactor
-    const chain = Certificate.chainOf(leaf, seen.certificates, [...roots, ...Certificate.trustedRoots()])
+    const chain = Certificate.chainOf(leaf, seen.certificates, roots ?? Certificate.trustedRoots())
     const now = yield* Clock.currentTimeMillis
     const one = { target: shown, leaf, chain, host, now, ...limits, redactor }
-    const faults: ReadonlyArray<Fault> = [...seen.faults, ...faultsOf(one)]
+    const own: ReadonlyArray<Fault> = [...seen.faults, ...faultsOf(one)]
+    // What is known to keep clients away needs no second opinion.
+    const refusal = own.some(({ isDefect }) => !isDefect) ? undefined : yield* seen.refusal(chain)
+    const faults = refusal === undefined ? own : [refused(shown, refusal, redactor), ...own]
     const unknown = renewed._tag === "Failure" ? excerpt(renewed.failure, redactor) : undefined
     const said = renewed._tag === "Success" ? renewed.success : undefined
     const state = said === undefined ? undefined : excerpt(said, redactor)
@@ -252,12 +273,15 @@ export const make = <const O extends TlsProbeOptions>(
       S.SelfSigned,
       S.UntrustedRoot,
       S.IncompleteChain,
+      S.Refused,
       S.NoCertificate,
       ...(host === undefined ? [] : [S.WrongHost]),
       ...reports,
       ...(renewal === undefined ? [] : [S.RenewalTimerInactive])
     ],
     target,
+    // A server whose chain looks good is connected to once more.
+    timeout: host === undefined ? timeout : Duration.times(timeout, 2),
     reach,
     question: ["TlsProbe", asked],
     check

@@ -15,6 +15,7 @@ import * as Schema from "effect/Schema"
 
 import * as Conversation from "./internal/conversation.ts"
 import type { Exactly, Given } from "./internal/given.ts"
+import { checkedSocketPath, shownSocketPath } from "./internal/socketPath.ts"
 import { ownFault } from "./internal/systemError.ts"
 
 /**
@@ -118,20 +119,6 @@ const checks = Options.checks("UnixSocketProbe")
 
 const known = ["name", "path", "send", "expect", "timeout", "degradedAfter"]
 
-/** What a socket's address has room for; Node would cut the rest, and ask somebody else. */
-const longest = process.platform === "linux" ? 107 : 103
-
-const checkedPath = (value: unknown): string => {
-  const path = checks.nonEmptyString("path", value)
-  const abstract = process.platform === "linux" && path.startsWith("\0")
-  if (Buffer.byteLength(path) > longest) checks.fail("path", path, `a path of at most ${longest} bytes`)
-  if (path.includes("\0", abstract ? 1 : 0)) checks.fail("path", path, "a path without NUL")
-  return path
-}
-
-/** Where to find it in what people read. */
-const shown = (path: string): string => path.replace("\0", "@")
-
 /**
  * @category constructors
  * @since 0.1.0
@@ -140,10 +127,10 @@ export const make = <const O extends UnixSocketProbeOptions>(
   options: Exactly<O, UnixSocketProbeOptions>
 ): Probe.Probe<Found<O>> => {
   checks.known(options, known)
-  const path = checkedPath(options.path)
+  const path = checkedSocketPath(checks, "path", options.path)
   const settings = Conversation.checked(checks, options)
   const { degradedAfter, expect, timeout } = settings
-  const where = shown(path)
+  const where = shownSocketPath(path)
 
   const judge = (outcome: Conversation.Outcome, { connected }: Conversation.Progress): Verdict.Verdict<Any> => {
     switch (outcome._tag) {
@@ -188,7 +175,9 @@ export const make = <const O extends UnixSocketProbeOptions>(
       ...(degradedAfter === undefined ? [] : [Slow])
     ],
     target: `unix://${where}`,
-    question: ["UnixSocketProbe", settings],
+    timeout,
+    // What is shown of a path may be shown of two: a name without a file begins with `@` there, and a file may as well.
+    question: ["UnixSocketProbe", { ...settings, path }],
     check
   })
   // Without an option, its signature is neither declared nor found.

@@ -8,7 +8,7 @@
  */
 import * as Monotonic from "@nexobot/core/Monotonic"
 import * as Probe from "@nexobot/core/Probe"
-import { Redactor } from "@nexobot/core/Redaction"
+import * as Redaction from "@nexobot/core/Redaction"
 import * as Verdict from "@nexobot/core/Verdict"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -20,8 +20,7 @@ import { excerpt } from "./internal/excerpt.ts"
 import type { Exactly, Given } from "./internal/given.ts"
 import * as Connection from "./internal/httpConnection.ts"
 import { mismatch } from "./internal/httpContent.ts"
-import { report, withoutQuery } from "./internal/httpReport.ts"
-import { ownFault } from "./internal/systemError.ts"
+import { broken, report, withoutQuery } from "./internal/httpReport.ts"
 import { checked } from "./internal/webSocketOptions.ts"
 import { type Event, talk } from "./internal/webSocketTalk.ts"
 
@@ -76,7 +75,7 @@ export class Closed extends Schema.TaggedClass<Closed>("@nexobot/probes/WebSocke
   url: Schema.String,
   /**
    * The server's (RFC 6455, 7.4.1), 1006 if it gave none. Or ours, for what we cannot take: 1002 for frames that do not
-   * keep the protocol, 1007 for invalid UTF-8, 1009 for a message of more than 1 MiB.
+   * keep the protocol, 1007 for invalid UTF-8, 1008 for a message in too many parts, 1009 for one of more than 1 MiB.
    */
   code: Schema.Int,
   /** At most 200 characters, without secrets. */
@@ -134,7 +133,7 @@ export interface WebSocketProbeOptions {
   readonly timeout?: Duration.Input
   /** The DNS servers that are asked, each as `ip`, `ip:port` or `[ip]:port`; what the system asks unless told. */
   readonly dnsServers?: ReadonlyArray<string>
-  /** A unix socket to which it connects in place of the host of the URL. */
+  /** A unix socket to which it connects in place of the host of the URL; at most 107 bytes. */
   readonly socketPath?: string
   /** `wss:`: certificates in PEM that are trusted instead of the system's. */
   readonly ca?: string
@@ -162,23 +161,20 @@ export type Found<O> =
 export const make = <const O extends WebSocketProbeOptions>(
   options: Exactly<O, WebSocketProbeOptions>
 ): Probe.Probe<Found<O>> => {
-  const { connection, degradedAfter, expect, reach, settings, timeout, where } = checked(options)
+  const { connection, degradedAfter, expect, question, reach, secrets, settings, timeout, where } = checked(options)
   const shownUrl = withoutQuery(options.url)
+  // What a server was told, it may say again.
+  const ownSecrets = Redaction.make(secrets)
 
   const check = Effect.gen(function* () {
-    const redactor = yield* Redactor
+    const redactor = Redaction.andThen(ownSecrets, yield* Redaction.Redactor)
     const url = redactor.text(shownUrl)
     const route = Connection.unseen()
 
     const ended = (event: Event): Verdict.Verdict<Unreachable | Refused | Closed> => {
       switch (event._tag) {
-        case "Broken": {
-          const { code } = event
-          const why = ownFault(code)
-          return why === undefined
-            ? Verdict.unhealthy(new Unreachable({ url, code }), [code])
-            : Verdict.inconclusive(why)
-        }
+        case "Broken":
+          return broken(event.code, route, new Unreachable({ url, code: event.code }))
         case "Refused":
           return Verdict.unhealthy(new Refused({ url, status: event.status }), [event.why])
         case "Closed": {
@@ -197,7 +193,7 @@ export const make = <const O extends WebSocketProbeOptions>(
       for (let left = settings.messages; ; left -= 1) {
         const event = yield* Queue.take(events)
         if (event._tag !== "Message") return ended(event)
-        const fault = yield* mismatch(expect, event.bytes)
+        const fault = yield* mismatch(expect, event.bytes, redactor)
         if (fault === undefined) return Verdict.healthy
         if (left > 1) continue
         const why = excerpt(fault, redactor)
@@ -228,9 +224,8 @@ export const make = <const O extends WebSocketProbeOptions>(
     return report(judged, url, route, redactor)
   })
 
-  const { name, ...asked } = options
   const probe = Probe.make({
-    name,
+    name: options.name,
     reports: [
       Unreachable,
       Timeout,
@@ -238,9 +233,10 @@ export const make = <const O extends WebSocketProbeOptions>(
       ...(expect === undefined ? [] : [Closed, UnexpectedMessage]),
       ...(degradedAfter === undefined ? [] : [Slow])
     ],
-    target: where,
+    target: ownSecrets.text(where),
+    timeout,
     reach,
-    question: ["WebSocketProbe", asked],
+    question: ["WebSocketProbe", question],
     check
   })
   // The compiler cannot follow which signatures the options take away.

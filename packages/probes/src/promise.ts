@@ -3,12 +3,14 @@
  *
  * @since 0.1.0
  */
+import * as Options from "@nexobot/core/Options"
 import type * as Probe from "@nexobot/core/Probe"
 import type * as Verdict from "@nexobot/core/Verdict"
 import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as Predicate from "effect/Predicate"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 
@@ -55,7 +57,7 @@ export const check = async <P extends Probe.Any>(
  * @since 0.1.0
  */
 export interface RunnerHandle<out S extends Verdict.Signature = Verdict.Signature> extends AsyncDisposable {
-  /** Begins with the latest result of each probe, and ends with the runner. */
+  /** Begins with the latest result of each probe, as `replayed`, and ends with the runner. */
   readonly results: () => AsyncIterable<Runner.Result<S>>
   readonly states: () => ReadonlyMap<string, Runner.State<S>>
   readonly state: (name: string) => Runner.State<S>
@@ -80,6 +82,12 @@ export type StartRunnerOptions<
     ? { readonly context?: Context.Context<never> }
     : { readonly context: Context.Context<Runner.Services<W, G>> })
 
+const checks = Options.checks("Runner")
+
+/** Also one of another realm, or of a library. */
+const isSignal = (value: unknown): boolean =>
+  Predicate.hasProperty(value, "aborted") && Predicate.hasProperty(value, "addEventListener")
+
 /**
  * Starts a runner. Rejects with `OptionError` for bad options, and with the signal's reason if it is aborted already.
  *
@@ -92,12 +100,15 @@ export const startRunner = async <const W extends ReadonlyArray<Runner.Watch>, c
   // A copy, so that what is no object at all gets to the checks of options, too.
   const { context = Context.empty(), signal, ...others } = { ...options }
   const made = Runner.make<W, G>(others)
+  if (signal !== undefined && !isSignal(signal)) checks.fail("signal", signal, "an AbortSignal")
+  if (!Context.isContext(context)) checks.fail("context", context, "a Context")
   signal?.throwIfAborted()
   const scope = Scope.makeUnsafe()
   // `StartRunnerOptions` has made sure that the context has what the probes need.
   // oxlint-disable-next-line typescript/no-unsafe-type-assertion
   const complete = context as Context.Context<Runner.Services<W, G>>
-  const runner = Effect.runSyncWith(complete)(Scope.provide(made, scope))
+  // Not synchronously: the checks would have a scheduler that never lets the rest of the process run.
+  const runner = await Effect.runPromiseWith(complete)(Scope.provide(made, scope))
   const stop = () => {
     signal?.removeEventListener("abort", onAbort)
     return (closing ??= Effect.runPromise(Scope.close(scope, Exit.void)))
@@ -105,6 +116,10 @@ export const startRunner = async <const W extends ReadonlyArray<Runner.Watch>, c
   const onAbort = () => void stop()
   let closing: Promise<void> | undefined
   signal?.addEventListener("abort", onAbort, { once: true })
+  if (signal?.aborted === true) {
+    await stop()
+    signal.throwIfAborted()
+  }
   return {
     results: () => Stream.toAsyncIterable(runner.results),
     states: () => Effect.runSync(runner.states),

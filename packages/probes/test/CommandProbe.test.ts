@@ -142,6 +142,23 @@ describe("CommandProbe", () => {
     })
   )
 
+  it.live("an empty file runs well and says nothing: that is no check", () =>
+    Effect.gen(function* () {
+      const folder = yield* TestFolder.make
+      const file = (name: string, text: string) =>
+        Effect.sync(() => Fs.writeFileSync(Path.join(folder, name), text, { mode: 0o700 }))
+      yield* Effect.all([file("empty", ""), file("plain", "true\n")])
+      const path = Path.join(folder, "empty")
+      assert.deepStrictEqual(yield* start({ file: path }), Verdict.inconclusive(`${path} is an empty file`))
+      const reason = Verdict.inconclusive("./empty is an empty file")
+      assert.deepStrictEqual(yield* start({ file: "./empty", cwd: folder }), reason)
+      const env = { PATH: `/nowhere:${folder}:/bin:/usr/bin` }
+      assert.deepStrictEqual(yield* start({ file: "empty", env }), Verdict.inconclusive("empty is an empty file"))
+      assert.deepStrictEqual(yield* start({ file: "true", env }), Verdict.healthy)
+      assert.deepStrictEqual(yield* start({ file: "plain", env }), Verdict.healthy, "the shell runs it")
+    })
+  )
+
   it.live("cwd, args, input: no shell reads them", () =>
     Effect.gen(function* () {
       const folder = yield* TestFolder.make
@@ -221,6 +238,16 @@ describe("CommandProbe", () => {
         Redaction.make(["known-secret"])
       )
       assert.notInclude(JSON.stringify(yield* known), "known-secret")
+      yield* Effect.acquireRelease(
+        Effect.sync(() => {
+          process.env["NEXOBOT_TEST_KEY"] = secret
+        }),
+        () => Effect.sync(() => delete process.env["NEXOBOT_TEST_KEY"])
+      )
+      const echo = shell('echo "$NEXOBOT_TEST_KEY in $PATH"; exit 1')
+      const inherited = yield* CommandProbe.make({ ...echo, inheritEnv: ["PATH", "NEXOBOT_TEST_KEY"] }).check
+      assert.notInclude(JSON.stringify(inherited), secret)
+      assert.notInclude(JSON.stringify(inherited), `in ${Redaction.mask}`, "what every program gets is no secret")
       const argument = CommandProbe.make({
         name: "command",
         file: "x",
@@ -314,6 +341,15 @@ describe("CommandProbe", () => {
     assert.isTrue(Equal.equals(asked({ env: { A: Redacted.make("b") } }), asked({ env: { A: Redacted.make("b") } })))
     assert.isFalse(Equal.equals(asked({ env: { A: Redacted.make("b") } }), asked({ env: { A: Redacted.make("c") } })))
     assert.isFalse(Equal.equals(asked({ args: ["a"] }), asked({ args: ["b"] })))
+    assert.isFalse(Equal.equals(asked({ expectOutput: /a/ }), asked({ expectOutput: /a/i })))
+    assert.isFalse(Equal.equals(asked({ inheritEnv: ["A"] }), asked({ inheritEnv: [] })))
+    const args = ["a"]
+    const env = { A: "b" }
+    const before = asked({ args, env })
+    args[0] = "b"
+    env.A = "c"
+    assert.isTrue(Equal.equals(before, asked({ args: ["a"], env: { A: "b" } })))
+    assert.notInclude(JSON.stringify(before), '"b"', "a value that nobody redacted is not shown either")
   })
 
   it("has the signatures of its options, in its type and at run time", () => {
@@ -340,6 +376,10 @@ describe("CommandProbe", () => {
       [{ env: ["A"] }, "env"],
       [{ env: { A: 1 } }, "env.A"],
       [{ env: { A: Redacted.make(`${secret}\0`) } }, "env.A"],
+      [{ env: { A: `${secret}\0` } }, "env.A"],
+      [{ env: new Map([["A", secret]]) }, "env"],
+      [{ env: secret }, "env"],
+      [{ input: `${secret}\0` }, "input"],
       [{ inheritEnv: [""] }, "inheritEnv[0]"],
       [{ inheritEnv: "PATH" }, "inheritEnv"],
       [{ input: 1 }, "input"],
@@ -350,6 +390,7 @@ describe("CommandProbe", () => {
       [{ degradedExit: [1], inconclusiveExit: [1] }, "degradedExit"],
       [{ inconclusiveExit: [0] }, "inconclusiveExit"],
       [{ expectOutput: "(" }, "expectOutput"],
+      [{ expectOutput: "" }, "expectOutput"],
       [{ expectOutput: 1 }, "expectOutput"],
       [{ maxOutput: 0 }, "maxOutput"],
       [{ timeout: 0 }, "timeout"],

@@ -89,11 +89,17 @@ const noise = (seed: number, length: number): Buffer => {
 
 const http = "HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n"
 
-/** Whoever answers there, it is no database. */
+/** Whoever answers there, it is no database. The first ten are of each kind. */
 export const strangers: Readonly<Record<string, (socket: Net.Socket) => void>> = {
   "a server of HTTP": (socket) => socket.end(http),
   "one that closes": (socket) => socket.end(),
   "one that resets": (socket) => socket.resetAndDestroy(),
+  ...Object.fromEntries(
+    Array.from({ length: 4 }, (_, less) => [
+      `one that says ${less + 1} bytes and closes`,
+      (socket: Net.Socket) => socket.end(Buffer.alloc(less + 1, 1))
+    ])
+  ),
   "endless zeros": flooding(() => Buffer.alloc(65_536)),
   "endless letters": flooding(() => Buffer.alloc(65_536, "a")),
   ...Object.fromEntries(
@@ -336,6 +342,8 @@ export const databaseContract = <S extends Server>(subject: Subject<S>): void =>
         `${scheme}://user:sec/ret@127.0.0.1/shop`,
         `${scheme}://user:secret#x@127.0.0.1/shop`,
         `${scheme}://user:12/secret@127.0.0.1/shop`,
+        `${scheme}://user:s@sec/ret@127.0.0.1/shop`,
+        `${scheme}://user:s@sec!/ret@127.0.0.1/shop`,
         `${scheme}://user:%zzsecret@127.0.0.1/shop`,
         `${scheme}://user:secret@127.0.0.1/shop?misspelt=secret`
       ]

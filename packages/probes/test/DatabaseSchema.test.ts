@@ -4,7 +4,7 @@ import * as Effect from "effect/Effect"
 
 import type * as Database from "../src/Database.ts"
 import * as DatabaseSchema from "../src/DatabaseSchema.ts"
-import { kinds, nameOf } from "./sqlServers.ts"
+import { answering, at, kinds, nameOf } from "./sqlServers.ts"
 
 type Dialect = Database.Database["dialect"]
 
@@ -36,6 +36,8 @@ const types: Readonly<Record<Dialect, ReadonlyArray<readonly [string, string]>>>
     ["char(3)", "character(3)"],
     ["char", "character(1)"],
     ['"char"', '"char"'],
+    ["nchar(3)", "character(3)"],
+    ["national character varying(9)", "character varying(9)"],
     ["text", "text"],
     ["bpchar", "bpchar"],
     ["timestamptz", "timestamp with time zone"],
@@ -65,7 +67,8 @@ const types: Readonly<Record<Dialect, ReadonlyArray<readonly [string, string]>>>
     ['"Strange Mood"', '"Strange Mood"'],
     ['"Strange Mood"[]', '"Strange Mood"[]'],
     ["pg_catalog.int4", "integer"],
-    ["money", "money"]
+    ["money", "money"],
+    ['varchar(255) COLLATE "C"', "character varying(255)"]
   ],
   mysql: [
     ["int(11)", "int"],
@@ -112,6 +115,10 @@ const types: Readonly<Record<Dialect, ReadonlyArray<readonly [string, string]>>>
     ["bit", "bit(1)"],
     ["enum('New', 'it''s', 'a,(b)')", "enum('New','it''s','a,(b)')"],
     ["set('a','b')", "set('a','b')"],
+    ['enum("it\'s", "b")', "enum('it''s','b')"],
+    ["nchar(3)", "char(3)"],
+    ["nvarchar(9)", "varchar(9)"],
+    ["national varchar(9)", "varchar(9)"],
     ["uuid", "uuid"],
     ["inet6", "inet6"],
     ["point", "point"]
@@ -151,7 +158,9 @@ const defaults: Readonly<Record<Dialect, ReadonlyArray<readonly [string, string,
     ["text", "lower('ABC'::text)", "lower('ABC')"],
     ["text", "concat('a'::character varying, 'b')", "concat('a','b')"],
     ["text", "'a'::varchar(3) || now()::text", "'a' || now()"],
-    ["text", "'a::b'", "'a::b'"]
+    ["text", "'a::b'", "'a::b'"],
+    ["text[]", "ARRAY['a'::text, 'b'::text]", "array['a','b']"],
+    ["text", "CASE WHEN true THEN 'a'::text ELSE 'b'::text END", "case when true then 'a' else 'b' end"]
   ],
   mysql: [
     ["datetime", "now()", "current_timestamp"],
@@ -177,7 +186,9 @@ const defaults: Readonly<Record<Dialect, ReadonlyArray<readonly [string, string,
     ["json", "'{}'", "'{}'"],
     ["varchar(40)", "(uuid())", "uuid()"],
     ["varchar(40)", "(reverse('ABC'))", "reverse('ABC')"],
-    ["bit", "b'0'", "b'0'"]
+    ["bit", "b'0'", "b'0'"],
+    ["bit", "0", "b'0'"],
+    ["bit(8)", "5", "b'101'"]
   ]
 }
 
@@ -257,7 +268,6 @@ describe("DatabaseSchema.make", () => {
       [{ tables: [] }, "tables"],
       [{ tables: {} }, "tables"],
       [{ tables: { a: {} } }, "tables.a.columns"],
-      [{ tables: { a: { columns: {} } } }, "tables.a.columns"],
       [{ tables: { a: { columns: { b: { type: "" } } } } }, "tables.a.columns.b.type"],
       [{ tables: { a: { columns: { b: { type: " " } } } } }, "tables.a.columns.b.type"],
       [{ tables: { a: { columns: { b: "int" } } } }, "tables.a.columns.b"],
@@ -272,6 +282,63 @@ describe("DatabaseSchema.make", () => {
       assert.deepStrictEqual([error.module, error.option], ["DatabaseSchema", option])
     }
   })
+})
+
+/** As the catalogue of MySQL 8 tells of a column. */
+const rowOf = (column: string, type: string, value: string | null, extra = "") => ({
+  table_name: "t",
+  column_name: column,
+  column_type: type,
+  nullable: "YES",
+  column_default: value,
+  extra,
+  version: "8.0.36"
+})
+
+describe("DatabaseSchema.read, MySQL 8", () => {
+  it.effect("defaults are values there, unless they are expressions", () =>
+    Effect.gen(function* () {
+      const database = answering(at("mysql", 1), [
+        [
+          /information_schema/,
+          [
+            rowOf("a", "int", "7"),
+            rowOf("b", "varchar(9)", "it's"),
+            rowOf("c", "varchar(40)", "_utf8mb4\\'x\\'", "DEFAULT_GENERATED"),
+            rowOf("d", "datetime(3)", "CURRENT_TIMESTAMP(3)", "DEFAULT_GENERATED on update CURRENT_TIMESTAMP(3)"),
+            rowOf("e", "datetime", "CURRENT_TIMESTAMP"),
+            rowOf("f", "bigint", null, "auto_increment"),
+            rowOf("g", "int", null, "STORED GENERATED"),
+            rowOf("h", "varchar(9)", null)
+          ]
+        ]
+      ])
+      const columns = (yield* reading(database)).tables["t"]?.columns ?? {}
+      assert.deepStrictEqual(
+        Object.entries(columns).map(([name, column]) => [name, column.default]),
+        [
+          ["a", "7"],
+          ["b", "'it''s'"],
+          ["c", "'x'"],
+          ["d", "current_timestamp(3)"],
+          ["e", "current_timestamp"],
+          ["f", "auto"],
+          ["g", "generated"],
+          ["h", null]
+        ]
+      )
+    })
+  )
+
+  it.effect("a catalogue of another form is an error", () =>
+    Effect.gen(function* () {
+      for (const dialect of ["postgres", "mysql"] as const) {
+        const database = answering(at(dialect, 1), [[/(pg_class|information_schema)/, [{ table_name: 7 }]]])
+        const { reason } = yield* Effect.flip(reading(database))
+        assert.deepInclude(reason, { _tag: "QueryFailed", message: "the catalogue of this server has another form" })
+      }
+    })
+  )
 })
 
 const reading = (database: Database.Database, namespace?: string) =>
@@ -362,6 +429,32 @@ for (const { dialect, isMissing, server } of kinds) {
           }
         })
         assert.deepStrictEqual((yield* reading(database, "none")).tables, {})
+      })
+    )
+
+    it.live("read by whichever user, with whichever search path, it is the same", () =>
+      Effect.gen(function* () {
+        const { fresh, port, sql } = yield* its
+        const database = yield* fresh(`
+          CREATE SCHEMA shop; CREATE SCHEMA ext; CREATE TYPE ext.kind AS ENUM ('q');
+          CREATE FUNCTION shop.new_id() RETURNS text LANGUAGE sql AS $$SELECT 'shop.x'$$;
+          CREATE TABLE shop.t (id text DEFAULT shop.new_id() || ' shop.x', k ext.kind);`)
+        yield* sql("CREATE ROLE searching LOGIN; ALTER ROLE searching SET search_path = shop, ext")
+        const found = yield* reading(database, "shop")
+        assert.deepStrictEqual(found.tables["t"]?.columns, {
+          id: { type: "text", nullable: true, default: "new_id() || ' shop.x'" },
+          k: { type: "ext.kind", nullable: true, default: null }
+        })
+        const other = at(dialect, port, "searching", nameOf(database))
+        assert.deepStrictEqual(yield* reading(other, "shop"), found)
+      })
+    )
+
+    it.live("a table without columns, as a schema and as data", () =>
+      Effect.gen(function* () {
+        const { fresh } = yield* its
+        const read = yield* reading(yield* fresh("CREATE TABLE z ()"))
+        assert.deepStrictEqual(DatabaseSchema.make(read), { tables: { z: { columns: {} } } })
       })
     )
 

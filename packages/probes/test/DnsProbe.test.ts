@@ -29,7 +29,9 @@ const records = {
     "--txt-record=app.test,token=abcdefghijklmnop",
     "--srv-host=_sip._udp.app.test,sip.test,5060,3,7",
     "--ptr-record=2.0.0.127.in-addr.arpa,app.test",
-    "--caa-record=app.test,0,issue,ca.example"
+    "--caa-record=app.test,0,issue,ca.example",
+    "--mx-host=none.test,.,0",
+    "--srv-host=_none._tcp.app.test"
   ]
 }
 
@@ -129,13 +131,37 @@ describe.skipIf(TestDnsmasq.isMissing())("DnsProbe", () => {
     })
   )
 
-  it.live("many records are shown in part", () =>
+  it.live("what says that there is none is expected as zone files have it", () =>
+    Effect.gen(function* () {
+      const { server } = yield* served
+      const cases = [
+        [{ type: "MX", host: "none.test", expect: { exactly: ["0 ."] } }, "MX of none.test: 0 ."],
+        [{ type: "SRV", host: "_none._tcp.app.test" }, "SRV of _none._tcp.app.test: 0 0 1 ."]
+      ] as const
+      for (const [options, evidence] of cases) {
+        assert.deepStrictEqual(yield* probing(server, options).check, Verdict.healthyWith([evidence]))
+      }
+      const nowhere = { type: "SRV", host: "_none._tcp.app.test", expect: { exactly: ["0 0 1  ."] } } as const
+      assert.strictEqual((yield* probing(server, nowhere).check)._tag, "Healthy")
+      const texts = { type: "CAA", expect: { exactly: ["0 issue ca.example"] } } as const
+      assert.strictEqual((yield* probing(server, texts).check)._tag, "Healthy")
+    })
+  )
+
+  it.live("many records are shown in part, without secrets, those that are expected as well", () =>
     Effect.gen(function* () {
       const addresses = Array.from({ length: 30 }, (_, index) => `127.0.1.${index + 1}`)
       const { server } = yield* TestDnsmasq.make({ hosts: { "app.test": addresses } })
       const found = signatureOf(yield* probing(server, { expect: { exactly: ["127.0.0.1"] } }).check)
       assert.lengthOf("answers" in found ? found.answers : [], 10)
       assert.strictEqual((yield* probing(server, { expect: { exactly: addresses } }).check)._tag, "Healthy")
+      const { server: other } = yield* served
+      const many = Array.from({ length: 1000 }, (_, index) => `token=${index}abcdefghijklmnop ${"a".repeat(300)}`)
+      const missed = yield* probing(other, { type: "TXT", expect: { allOf: many } }).check
+      const [, rule = ""] = "evidence" in missed ? (missed.evidence ?? []) : []
+      assert.match(rule, /^expected allOf: token=.* and 990 more$/)
+      assert.isBelow(rule.length, 2100)
+      assert.notInclude(JSON.stringify(missed), "abcdefghijklmnop")
     })
   )
 
@@ -225,6 +251,15 @@ describe("DnsProbe and strange servers", () => {
         return answer
       }, 300)
       assert.strictEqual(stranger._tag, "Dns/Timeout")
+    })
+  )
+
+  it.live("a question that is lost is asked again, of the only server as well", () =>
+    Effect.gen(function* () {
+      let asked = 0
+      const server = yield* answering((question) => ((asked += 1) > 1 ? anAddress(question) : undefined))
+      const { _tag } = yield* probing(server).check
+      assert.deepStrictEqual([_tag, asked], ["Healthy", 2])
     })
   )
 

@@ -43,7 +43,8 @@ const keys = {
 
 const tags = (probe: Probe.Any) => probe.reports.map(Verdict.tagOf)
 
-const asking = (env: Record<string, string>, pattern = /a/) => make({ variables: { A: { pattern } }, env })
+const asking = (options: Partial<EnvironmentProbe.EnvironmentProbeOptions> = {}, variable = {}) =>
+  Probe.question(make({ variables: { A: { pattern: /a/, ...variable } }, ...options }))
 
 describe("EnvironmentProbe", () => {
   it.effect("a variable of this process is seen when it is asked for, and without options anything will do", () =>
@@ -125,6 +126,9 @@ describe("EnvironmentProbe", () => {
         ["your-api-key-here", { ...groq, ...secret }, "it is a placeholder"],
         ["<GROQ_API_KEY>", secret, "it is a placeholder"],
         ["xxxxxxxx", secret, "it is a placeholder"],
+        ["changeme123", secret, "it is a placeholder"],
+        ["REPLACE_ME", secret, "it is a placeholder"],
+        ["*****", secret, "it is a placeholder"],
         ["two words", secret, "there is white space in it"],
         ["two words", { kind: "text" }, undefined],
         [" changeme ", {}, undefined],
@@ -175,7 +179,10 @@ describe("EnvironmentProbe", () => {
       const folder = Path.dirname(file)
       const pipe = Path.join(folder, "pipe")
       ChildProcess.spawnSync("mkfifo", [pipe])
+      const loop = Path.join(folder, "loop")
+      Fs.symlinkSync("loop", loop)
       for (const [path, why] of [
+        [loop, "it is a link to itself"],
         [Path.join(folder, "none"), "it is not there"],
         [Path.join(file, "none"), "it is not there"],
         [folder, "it is a folder"],
@@ -210,9 +217,39 @@ describe("EnvironmentProbe", () => {
   })
 
   it("asks the same with the same variables, and never shows their values", () => {
-    assert.deepStrictEqual(Probe.question(asking({ A: "1" })), Probe.question(asking({ A: "1" })))
-    assert.notDeepEqual(Probe.question(asking({ A: "1" })), Probe.question(asking({ A: "1" }, /b/)))
-    assert.notInclude(JSON.stringify(asking({ A: "geheim" })), "geheim")
+    assert.deepStrictEqual(asking(), asking())
+    const others = [
+      asking({}, { pattern: /b/ }),
+      asking({}, { required: false }),
+      asking({}, { kind: "secret" }),
+      asking({ timeout: "1 second" }),
+      asking({ file: ".env" }),
+      asking({ variables: { B: { pattern: /a/ } } })
+    ]
+    for (const other of others) assert.notDeepEqual(other, asking())
+    assert.notDeepEqual(asking({ file: ".env" }), asking({ file: "other.env" }))
+    // Equal now, and perhaps not when it is read.
+    const env = { A: "geheim" }
+    assert.isUndefined(asking({ env }))
+    assert.notInclude(JSON.stringify(make({ variables: { A: {} }, env })), "geheim")
+  })
+
+  it("shows no text that stands where it should not", () => {
+    for (const options of [
+      { file: "x", env: { T: "geheim99" } },
+      { variables: { A: { pattern: "(geheim99" } } },
+      { variables: { A: { kind: "geheim99" } } },
+      { variables: { A: { required: "geheim99" } } },
+      { variables: { A: "geheim99" } },
+      { variables: { "A=geheim99": {} } },
+      { variables: ["geheim99"] },
+      { variables: "A=geheim99" },
+      { env: "A=geheim99" },
+      { env: { A: ["geheim99"] } }
+    ]) {
+      const error = refusal(() => make({ variables: { A: {} }, ...(options as object) }))
+      assert.notInclude(`${error.message} ${JSON.stringify(error)} ${String(error.value)}`, "geheim")
+    }
   })
 
   it("refuses options that cannot work, and names them", () => {

@@ -69,6 +69,10 @@ const both = (ports: ReadonlyArray<number>, udp = ports) => [
 
 const answer = (body: string) => `HTTP/1.1 200 OK\r\ncontent-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`
 
+/** A container that publishes a port, in Docker's words. */
+const publishing = (port: object, name = "web") =>
+  answer(JSON.stringify([{ Id: "1", Names: [`/${name}`], Ports: [{ IP: "", PublicPort: 80, Type: "tcp", ...port }] }]))
+
 /** With this socket for Docker's. */
 const told = (path: string) => probing({ docker: path, timeout: "10 seconds" })
 
@@ -202,7 +206,9 @@ describe("ExposureProbe", () => {
           const { signature } = await Effect.runPromise(byDefault.check)
           return signature.sockets.map(({ by, port }) => (by.startsWith("container") ? by : port))
         }
-        const docker = [await look()]
+        const all = { port: [1, 65535] }
+        const { check } = ExposureProbe.make({ name: "exposure", allow: [all, { ...all, protocol: "udp" }] })
+        const docker = [await Effect.runPromise(check), await look()]
         Fs.writeFileSync("/var/run/docker.sock", "")
         docker.push(await look())
         Fs.unlinkSync("/var/run/docker.sock")
@@ -228,11 +234,7 @@ describe("ExposureProbe", () => {
         readonly found: Verdict.Verdict<ExposureProbe.Exposed>
         readonly pid: number
       }
-      assert.deepStrictEqual(docker, [
-        [1007, 1008],
-        [1007, 1008],
-        ["container web", 1007, 1008]
-      ])
+      assert.deepStrictEqual(docker, [{ _tag: "Healthy" }, [1007, 1008], [1007, 1008], ["container web", 1007, 1008]])
       assert.deepStrictEqual(placesOf(found), [
         "tcp :: 1003",
         "tcp 0.0.0.0 1005",
@@ -264,7 +266,7 @@ describe("ExposureProbe", () => {
       [{ allow: [{ port: 65_536 }] }, "allow[0].port"],
       [{ allow: [{ port: [80] }] }, "allow[0].port"],
       [{ allow: [{ port: [81, 80] }] }, "allow[0].port"],
-      [{ allow: [{ port: 80, protocol: "sctp" }] }, "allow[0].protocol"],
+      [{ allow: [{ port: 80, protocol: "icmp" }] }, "allow[0].protocol"],
       [{ allow: [{ ports: 80 }] }, "allow[0].ports"],
       [{ docker: true }, "docker"],
       [{ docker: "" }, "docker"],
@@ -313,7 +315,36 @@ describe.skipIf(TestDocker.isMissing())("ExposureProbe and Docker", () => {
   )
 })
 
+/** The socket of a Docker that answers this. */
+const pretender = Effect.fnUntraced(function* (text: string) {
+  const path = Path.join(yield* TestFolder.make, "docker.sock")
+  yield* tcpServer((connected) => connected.once("data", () => connected.end(text)), { path })
+  return path
+})
+
 describe("ExposureProbe and what is no Docker", () => {
+  it.live("the name of a container is cut and redacted", () =>
+    Effect.gen(function* () {
+      const path = yield* pretender(publishing({}, `hunter2\n\u001b[2J${"a".repeat(100_000)}`))
+      const verdict = yield* told(path).check.pipe(
+        machine([]),
+        Effect.provideService(Redaction.Redactor, Redaction.make(["hunter2"]))
+      )
+      const [found] = signatureOf(verdict).sockets
+      assert.match(found?.by ?? "", /^container [^\p{Cc}]{190}$/u)
+      assert.notInclude(JSON.stringify(verdict), "hunter2")
+    })
+  )
+
+  it.live("SCTP is exposed, and can be allowed", () =>
+    Effect.gen(function* () {
+      const docker = yield* pretender(publishing({ Type: "sctp" }))
+      const at = (options: Options) => machine([])(probing({ docker, timeout: "10 seconds", ...options }).check)
+      assert.deepStrictEqual(placesOf(yield* at({ allow: [80] })), ["sctp 0.0.0.0 80"])
+      assert.deepStrictEqual(yield* at({ allow: [{ port: 80, protocol: "sctp" }] }), Verdict.healthy)
+    })
+  )
+
   it.live("one that is told and is not there, or refuses, or answers something else: Inconclusive", () =>
     Effect.gen(function* () {
       const path = Path.join(yield* TestFolder.make, "docker.sock")
@@ -331,6 +362,10 @@ describe("ExposureProbe and what is no Docker", () => {
         ["", /: (closed|ECONNRESET)/],
         [answer("{"), /no list of containers$/],
         [answer('[{"Id":1}]'), /no list of containers$/],
+        [publishing({ IP: "hunter2".repeat(500_000) }), /no list of containers$/],
+        [publishing({ IP: `fe80::1%${"hunter2".repeat(1000)}` }), /no list of containers$/],
+        [publishing({ Type: "hunter2".repeat(500_000) }), /no list of containers$/],
+        [publishing({ PublicPort: 65_536 }), /no list of containers$/],
         ["HTTP/1.1 200 OK\r\ncontent-length: 99999999\r\n\r\n[", /: status 200$/]
       ]
       for (const [text, pattern] of cases) yield* Effect.scoped(Effect.andThen(answering(text), reason(pattern)))

@@ -9,6 +9,9 @@ import * as TestFolder from "@nexobot/testing/TestFolder"
 import { answering } from "@nexobot/testing/TestProcessTable"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as Scope from "effect/Scope"
 import * as TestClock from "effect/testing/TestClock"
 
 import * as Heartbeat from "../src/Heartbeat.ts"
@@ -111,7 +114,68 @@ describe("Heartbeat", () => {
   )
 })
 
+/** Whoever writes it hangs until it is read. */
+const pipe = Effect.tap(place, (path) =>
+  Effect.sync(() => assert.strictEqual(ChildProcess.spawnSync("mkfifo", [path]).status, 0))
+)
+
+/** What is written to it, by all who have it open or come in time. */
+const drained = (path: string) =>
+  Effect.callback<string>((resume) => {
+    ChildProcess.execFile("timeout", ["10", "cat", path], (_, stdout) => resume(Effect.succeed(stdout)))
+  })
+
+const beats = (text: string) => text.trimEnd().split("\n").length
+
+describe("Heartbeat.beat", () => {
+  it.live("leaves none while the one before hangs, and goes on after it", () =>
+    Effect.gen(function* () {
+      const path = yield* pipe
+      const hanging = Heartbeat.beat(path)
+      for (let turn = 0; turn < 20; turn += 1) yield* Effect.promise(() => Heartbeat.beat(path))
+      assert.strictEqual(beats(yield* drained(path)), 1)
+      yield* Effect.promise(() => hanging)
+      Fs.rmSync(path)
+      yield* Effect.promise(() => Heartbeat.beat(path))
+      assert.isDefined(yield* Heartbeat.last(path))
+    })
+  )
+
+  it.effect("Heartbeat.write waits for the one before, and leaves one of its own time", () =>
+    Effect.gen(function* () {
+      const path = yield* pipe
+      const writes = [Heartbeat.write(path), Heartbeat.write(path)]
+      const both = yield* Effect.forkChild(Effect.all(writes, { concurrency: 2 }), { startImmediately: true })
+      yield* TestClock.adjust("5 seconds")
+      let read = ""
+      while (beats(read) < 2) read += yield* drained(path)
+      yield* Fiber.join(both)
+      const [first, second] = read.split("\n").map((line) => Number(line.split(" ")[2]))
+      assert.strictEqual(Number(second) - Number(first), 5e9)
+    })
+  )
+})
+
 describe("Heartbeat.start", () => {
+  it.live("the scope ends after a beat that is being written, unless that hangs", () =>
+    Effect.gen(function* () {
+      const path = yield* pipe
+      for (const isRead of [true, false]) {
+        const scope = yield* Scope.make()
+        const starting = yield* Effect.forkChild(Scope.provide(Heartbeat.start({ path }), scope), {
+          startImmediately: true
+        })
+        yield* Fiber.interrupt(starting)
+        const closing = yield* Effect.forkChild(Scope.close(scope, Exit.void), { startImmediately: true })
+        yield* Effect.sleep("20 millis")
+        assert.isUndefined(closing.pollUnsafe(), "it waits")
+        if (isRead) assert.strictEqual(beats(yield* drained(path)), 1)
+        yield* Fiber.join(closing)
+        if (!isRead) assert.strictEqual(beats(yield* drained(path)), 1)
+      }
+    })
+  )
+
   it.live("beats at once, and again and again, until the scope closes; a beat that failed is made up for", () =>
     Effect.gen(function* () {
       const path = yield* place

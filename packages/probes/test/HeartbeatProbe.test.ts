@@ -1,3 +1,4 @@
+import * as ChildProcess from "node:child_process"
 import * as Fs from "node:fs"
 import * as Path from "node:path"
 
@@ -5,7 +6,7 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Verdict from "@nexobot/core/Verdict"
 import { eventually, refusal } from "@nexobot/testing/Expect"
 import * as TestFolder from "@nexobot/testing/TestFolder"
-import { start } from "@nexobot/testing/TestProcess"
+import { reaches, start } from "@nexobot/testing/TestProcess"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as TestClock from "effect/testing/TestClock"
@@ -130,6 +131,19 @@ describe("HeartbeatProbe", () => {
     })
   )
 
+  it.live("a folder, and a pipe, which is not even touched, are no heartbeat", () =>
+    Effect.gen(function* () {
+      const path = yield* place
+      const folder = Path.dirname(path)
+      assert.deepStrictEqual(yield* probing(folder).check, Verdict.inconclusive(`${folder}: EISDIR`))
+      assert.strictEqual(ChildProcess.spawnSync("mkfifo", [path]).status, 0)
+      const { pid } = yield* start("sh", "-c", 'echo hi >"$0"', path)
+      yield* reaches(pid, "S")
+      assert.deepStrictEqual(yield* probing(path).check, Verdict.inconclusive(`${path}: ENOTFILE`))
+      assert.strictEqual(ChildProcess.spawnSync("timeout", ["10", "cat", path], { encoding: "utf8" }).stdout, "hi\n")
+    })
+  )
+
   it("says what it looks at, and asks for itself, as it remembers", () => {
     const probe = probing("/run/app.beat")
     assert.deepInclude(probe, { target: "file:///run/app.beat", reach: "host", effects: "none", duringStartup: "held" })
@@ -142,6 +156,7 @@ describe("HeartbeatProbe", () => {
       [{ maxAge: 0 }, "maxAge"],
       [{ maxAge: undefined }, "maxAge"],
       [{ grace: -1 }, "grace"],
+      [{ timeout: 0 }, "timeout"],
       [{ every: 1 }, "every"]
     ]
     for (const [options, option] of refused) {

@@ -96,6 +96,39 @@ describe("HttpProbe: expectBody", () => {
     })
   )
 
+  it.live("maxBody: nobody waits for a body that is announced as too long", () =>
+    Effect.gen(function* () {
+      const { port } = yield* httpServer((_, response) => {
+        response.writeHead(200, { "content-length": "100" }).flushHeaders()
+      })
+      assert.strictEqual(yield* whyOf(expecting(`http://127.0.0.1:${port}/`, "a", 99)), "is longer than 99 bytes")
+    })
+  )
+
+  it.live("an encoding that changes nothing is none", () =>
+    Effect.gen(function* () {
+      for (const encoding of ["", "identity, Identity", "identity"]) {
+        const url = yield* saying("ok", { "content-encoding": encoding })
+        assert.strictEqual((yield* expecting(url, "ok").check)._tag, "Healthy", encoding)
+      }
+      const url = yield* saying("ok", { "content-encoding": "identity, br" })
+      assert.strictEqual(yield* whyOf(expecting(url, "ok")), "is compressed: identity, br")
+    })
+  )
+
+  it.live("JSON that is nested deeper than the stack goes is not as expected", () =>
+    Effect.gen(function* () {
+      interface Tree {
+        readonly of: ReadonlyArray<Tree>
+      }
+      const Tree: Schema.Codec<Tree> = Schema.Struct({
+        of: Schema.Array(Schema.suspend((): Schema.Codec<Tree> => Tree))
+      })
+      const url = yield* saying(`${'{"of":['.repeat(60_000)}${"]}".repeat(60_000)}`)
+      assert.strictEqual(yield* whyOf(expecting(url, Tree)), "is nested too deep")
+    })
+  )
+
   it.live("the body is asked for as it is; a compressed one is not looked into", () =>
     Effect.gen(function* () {
       const seen: Array<unknown> = []

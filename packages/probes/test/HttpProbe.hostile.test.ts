@@ -120,6 +120,21 @@ describe("HttpProbe and hostile answers", () => {
     })
   )
 
+  it.live("a body in pieces of one byte takes no more memory than another", () =>
+    Effect.gen(function* () {
+      const pieces = Buffer.from("1\r\na\r\n".repeat(600_000))
+      const server = yield* saying((socket) => {
+        socket.write(head("Transfer-Encoding: chunked"))
+        socket.write(pieces)
+        socket.end("0\r\n\r\n")
+      })
+      const before = process.memoryUsage().rss
+      const probe = HttpProbe.make({ ...basis(server.port), expectBody: /^a{60}/, timeout: "30 seconds" })
+      assert.strictEqual((yield* probe.check)._tag, "Healthy")
+      assert.isBelow(process.memoryUsage().rss - before, mebibytes(160))
+    })
+  )
+
   it.live("odd statuses are statuses", () =>
     Effect.gen(function* () {
       for (const status of [999, 600, 101]) {

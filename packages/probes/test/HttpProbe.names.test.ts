@@ -62,7 +62,7 @@ describe.skipIf(TestDnsmasq.isMissing())("HttpProbe and names", () => {
         yield* HttpProbe.make({ ...basis, timeout: "3 seconds" }).check,
         Verdict.healthyWith([
           `connected 127.0.0.3:${port}, resolved 127.0.0.2, 127.0.0.3`,
-          `127.0.0.2:${port}: ETIMEDOUT`
+          `127.0.0.2:${port}: no answer yet`
         ])
       )
     })
@@ -81,6 +81,25 @@ describe.skipIf(TestDnsmasq.isMissing())("HttpProbe and names", () => {
       assert.sameMembers(failed, [`127.0.0.2:${port}: ECONNREFUSED`, `127.0.0.3:${port}: ECONNREFUSED`])
       yield* ok("127.0.0.3", port)
       assert.strictEqual((yield* probe.check)._tag, "Healthy")
+    })
+  )
+
+  it.live("an address that we cannot get to does not undo what another has said", () =>
+    Effect.gen(function* () {
+      const port = yield* TestPort.free(20_000, 32_000)
+      const dns = yield* TestDnsmasq.make({ args: ["--no-round-robin"] })
+      const url = `http://shop.test:${port}/`
+      const probe = HttpProbe.make({ name: "shop", url, dnsServers: [dns.server], timeout: "10 seconds" })
+      for (const addresses of [
+        ["127.0.0.2", "255.255.255.255"],
+        ["255.255.255.255", "127.0.0.2"]
+      ]) {
+        yield* dns.setHosts({ "shop.test": addresses })
+        const refused = new HttpProbe.Unreachable({ url, code: "ECONNREFUSED" })
+        assert.deepStrictEqual(signatureOf(yield* probe.check), refused)
+      }
+      yield* dns.setHosts({ "shop.test": "255.255.255.255" })
+      assert.strictEqual((yield* probe.check)._tag, "Inconclusive")
     })
   )
 
@@ -116,6 +135,20 @@ describe.skipIf(TestDnsmasq.isMissing())("HttpProbe and names", () => {
 })
 
 describe("HttpProbe and the system's names", () => {
+  it.live("DNS that is down is told from a target that is down", () =>
+    Effect.gen(function* () {
+      const url = "http://shop.test/"
+      const probe = HttpProbe.make({ name: "shop", url, dnsServers: ["127.0.0.1:1"], timeout: "10 seconds" })
+      assert.deepStrictEqual(
+        yield* probe.check,
+        Verdict.unhealthy(new HttpProbe.Unreachable({ url, code: "ECONNREFUSED" }), [
+          `GET ${url}: ECONNREFUSED`,
+          "its name was not resolved"
+        ])
+      )
+    })
+  )
+
   it.live("localhost needs no server, and is told from an address", () =>
     Effect.gen(function* () {
       const { port } = yield* httpServer((_, response) => response.end())
@@ -152,6 +185,20 @@ describe.skipIf(TestCertificates.isMissing())("HttpProbe and certificates", () =
     })
   )
 
+  it.live("another origin is not trusted because the first is", () =>
+    Effect.gen(function* () {
+      const { leaf, root, sent } = yield* TestCertificates.chain()
+      const tls = { cert: sent, key: leaf.key }
+      const other = yield* httpsServer(tls, (_, response) => response.end())
+      const location = `https://127.0.0.1:${other.port}/`
+      const server = yield* httpsServer(tls, (_, response) => response.writeHead(302, { location }).end())
+      const url = `https://127.0.0.1:${server.port}/`
+      const probe = HttpProbe.make({ name: "shop", ca: root.pem, timeout: "10 seconds", url })
+      const found = signatureOf(yield* probe.check)
+      assert.deepInclude(found, { _tag: "Http/Unreachable", code: "UNABLE_TO_GET_ISSUER_CERT_LOCALLY" })
+    })
+  )
+
   it.live("what is said over TLS is looked at as elsewhere; what is no TLS is Unreachable", () =>
     Effect.gen(function* () {
       const { leaf, root, sent } = yield* TestCertificates.chain()
@@ -183,6 +230,17 @@ describe("HttpProbe and unix sockets", () => {
       assert.deepStrictEqual(yield* probe.check, Verdict.healthy)
       assert.deepStrictEqual(seen, [["/_ping", "docker"]])
       yield* server.abandoned
+    })
+  )
+
+  it.live("socketPath: another origin is elsewhere", () =>
+    Effect.gen(function* () {
+      const socketPath = Path.join(yield* TestFolder.make, "web.sock")
+      const other = yield* httpServer((_, response) => response.end("over there"))
+      const location = `http://127.0.0.1:${other.port}/`
+      yield* httpServer((_, response) => response.writeHead(302, { location }).end(), { path: socketPath })
+      const probe = HttpProbe.make({ name: "web", url: "http://web/", socketPath, expectBody: "over there" })
+      assert.strictEqual((yield* probe.check)._tag, "Healthy")
     })
   )
 })

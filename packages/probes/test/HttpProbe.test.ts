@@ -36,6 +36,8 @@ const at = (url: string) => HttpProbe.make({ name: "web", url })
 const asking = (options: Partial<HttpProbe.HttpProbeOptions>) => Probe.question(probing(80, options))
 const token = (value: string) => ({ headers: { authorization: Redacted.make(value) } })
 
+const bot = (id: string) => at(`https://bots.example/bot${id}/getMe`)
+
 describe("HttpProbe", () => {
   it.live("200 to 299 is healthy, everything else is not", () =>
     Effect.gen(function* () {
@@ -293,6 +295,42 @@ describe("HttpProbe", () => {
     })
   )
 
+  it.live("a secret header that comes back is not shown, nor is a credential without its scheme", () =>
+    Effect.gen(function* () {
+      const server = yield* httpServer((request, response) => {
+        const { authorization = "" } = request.headers
+        if (request.url === "/away") response.writeHead(302, { location: `/${secret}` }).end()
+        else response.writeHead(request.url === "/" ? 200 : 404).end(`no ${authorization} ${authorization.slice(7)}`)
+      })
+      const headers = { authorization: Redacted.make(`Bearer ${secret}`) }
+      const url = `http://127.0.0.1:${server.port}/`
+      for (const path of ["", "away"]) {
+        const verdict = yield* check(probing(server.port, { headers, url: url + path, expectBody: "yes" }))
+        assert.strictEqual(verdict._tag, "Unhealthy")
+        assert.notInclude(JSON.stringify(verdict), secret)
+      }
+    })
+  )
+
+  it("a secret in the path is not shown in the target, and is part of the question", () => {
+    const key = "123456789:AAFaBcDeFgHiJkLmNoPqRsTuVwXyZ012345"
+    assert.match(bot(key).target, /^https:\/\/bots\.example\//)
+    assert.notInclude(JSON.stringify(bot(key)), key)
+    assert.isTrue(Equal.equals(Probe.question(bot(key)), Probe.question(bot(key))))
+    assert.isFalse(Equal.equals(Probe.question(bot(key)), Probe.question(bot(key.replace("AAF", "AAG")))))
+  })
+
+  it("options that change later change no question", () => {
+    const expectStatus = [200]
+    const headers = { "x-a": "1" }
+    const one = probing(80, { expectStatus, headers })
+    expectStatus[0] = 404
+    headers["x-a"] = "2"
+    const other = probing(80, { expectStatus, headers })
+    assert.isFalse(Equal.equals(Probe.question(one), Probe.question(other)))
+    assert.isTrue(Equal.equals(Probe.question(one), asking({ expectStatus: [200], headers: { "X-A": "1" } })))
+  })
+
   it.live("timeout: five seconds unless told", () =>
     Effect.gen(function* () {
       const server = yield* httpServer((_, response) => setTimeout(() => response.end(), 600))
@@ -316,7 +354,7 @@ describe("HttpProbe", () => {
   it("says what it examines, without a query, and how far that is", () => {
     const { target } = at(`http://shop.example:8080/health?token=${secret}#top`)
     assert.strictEqual(target, "http://shop.example:8080/health")
-    for (const host of ["127.0.0.1", "127.8.9.1", "[::1]", "localhost", "app.localhost."]) {
+    for (const host of ["127.0.0.1", "127.8.9.1", "[::1]", "0.0.0.0", "[::]", "localhost", "app.localhost."]) {
       assert.strictEqual(at(`http://${host}/`).reach, "host", host)
     }
     for (const host of ["192.0.2.1", "[2001:db8::1]", "shop.example", "localhost.example"]) {
@@ -370,6 +408,10 @@ describe("HttpProbe", () => {
       [{ dnsServers: ["127.0.0.1"], socketPath: "/run/web.sock" }, "dnsServers", ["127.0.0.1"]],
       [{ dnsServers: ["127.0.0.1"], url: "http://127.0.0.1/" }, "dnsServers", ["127.0.0.1"]],
       [{ socketPath: "" }, "socketPath", ""],
+      [{ socketPath: `/${"a".repeat(107)}` }, "socketPath", `/${"a".repeat(107)}`],
+      [{ headers: { "X-A": "1", "x-a": "2" } }, "headers", "x-a"],
+      [{ url: "http://localhost:0/?token=x" }, "url", "http://localhost:0/"],
+      [{ alternatives: ["auth?token=x"] }, "alternatives", "auth"],
       [{ ca: "no certificate", url: "https://localhost/" }, "ca", "string"],
       [{ ca: "whatever" }, "ca", "given"],
       [{ servername: "shop.example" }, "servername", "shop.example"],

@@ -8,10 +8,11 @@ import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 
 import type * as Database from "../src/Database.ts"
+import { QueryFailed } from "../src/Database.ts"
 import * as IntegrityProbe from "../src/IntegrityProbe.ts"
 import * as PostgresDatabase from "../src/PostgresDatabase.ts"
 import { probeContract } from "./ProbeContract.ts"
-import { at, databases, kinds, nameOf, refusing, tooManyFiles } from "./sqlServers.ts"
+import { answering, at, databases, kinds, nameOf, refusing, tooManyFiles } from "./sqlServers.ts"
 import { signatureOf, tcpServer } from "./support.ts"
 
 type Options = Partial<Omit<IntegrityProbe.IntegrityProbeOptions, "name" | "database">>
@@ -98,7 +99,22 @@ for (const { connected, dialect, isMissing, server } of kinds) {
         )
         assert.lengthOf(evidence, 6)
         assert.strictEqual(evidence[1], `weird "id: 0, name: ${"x".repeat(100)}`)
-        assert.deepInclude(signatureOf(yield* checking({ show: ["price"] })), { _tag: "Integrity/MissingTable" })
+        const misspelt = yield* checking({ show: ["price"] })
+        assert.deepInclude(signatureOf(misspelt), { _tag: "Integrity/Violated", rows: 3 })
+        assert.match(evidenceOf(misspelt)[1] ?? "", /^no rows can be shown: .*price/)
+      })
+    )
+
+    it.live("show: a sample that is slow has only what is left of the time, and hides nothing", () =>
+      Effect.gen(function* () {
+        // What is not shown is not computed for the count.
+        const slow = `CREATE FUNCTION slow() RETURNS text STABLE LANGUAGE plpgsql
+          AS $$BEGIN PERFORM pg_sleep(9); RETURN 'x'; END$$;`
+        const [made, call] = dialect === "postgres" ? [slow, "slow()"] : ["", "sleep(9)"]
+        const query = `SELECT id, ${call} AS z FROM products`
+        const verdict = yield* checking({ query, show: ["z"], timeout: "700 millis" }, filled + made)
+        assert.deepInclude(signatureOf(verdict), { _tag: "Integrity/Violated", rows: 4 })
+        assert.match(evidenceOf(verdict)[1] ?? "", /^no rows can be shown/)
       })
     )
 
@@ -149,6 +165,10 @@ for (const { connected, dialect, isMissing, server } of kinds) {
               ]
             : [
                 "SELECT 1) AS a; DELETE FROM products; SELECT * FROM (SELECT 1",
+                [
+                  "SELECT 1 AS a) AS x LIMIT 1) AS y; COMMIT; DELETE FROM products;",
+                  "SELECT 1 AS counted FROM (SELECT 1 AS z FROM (SELECT 1 AS q"
+                ].join(" "),
                 "SELECT * FROM products INTO OUTFILE '/tmp/nexo-never'",
                 "SELECT wipe() AS a"
               ]
@@ -159,7 +179,6 @@ for (const { connected, dialect, isMissing, server } of kinds) {
             : `CREATE FUNCTION wipe() RETURNS int DETERMINISTIC BEGIN DELETE FROM products; RETURN 1; END`
         yield* sql(dialect === "mysql" ? `DELIMITER //\n${beforehand}//\n` : beforehand, nameOf(database))
         for (const query of attempts) {
-          // Also with a driver that would take several statements.
           const verdict = yield* probing(database, { query }).check
           assert.strictEqual(verdict._tag, "Inconclusive", `${query}: ${JSON.stringify(verdict)}`)
         }
@@ -192,9 +211,11 @@ for (const { connected, dialect, isMissing, server } of kinds) {
           assert.strictEqual(found._tag, "Integrity/MissingTable")
           assert.match(JSON.stringify(found), /nowhere|nothing/)
         }
-        const verdict = yield* checking({ query: "SELECT FROM WHERE" })
-        assert.strictEqual(verdict._tag, "Inconclusive")
-        assert.include(JSON.stringify(verdict), rule)
+        for (const query of ["SELECT FROM WHERE", "SELECT lenght(name) AS a FROM products"]) {
+          const verdict = yield* checking({ query })
+          assert.strictEqual(verdict._tag, "Inconclusive", query)
+          assert.include(JSON.stringify(verdict), rule)
+        }
       })
     )
 
@@ -214,6 +235,22 @@ for (const { connected, dialect, isMissing, server } of kinds) {
         assert.deepInclude(found, { _tag: "Integrity/DatabaseUnavailable", reason: "Unreachable" })
       })
     )
+
+    if (dialect === "postgres") {
+      it.live("rows that a policy hides from the user are not taken for none", () =>
+        Effect.gen(function* () {
+          const { fresh, port, sql } = yield* its
+          const database = yield* fresh(`${filled}
+            CREATE ROLE tenant LOGIN; GRANT SELECT ON products TO tenant; ALTER TABLE products ENABLE ROW LEVEL SECURITY;
+            CREATE POLICY own ON products USING (name = current_user);`)
+          assert.deepInclude(signatureOf(yield* probing(database).check), { rows: 3 })
+          const asTenant = yield* probing(at(dialect, port, "tenant", nameOf(database))).check
+          assert.strictEqual(asTenant._tag, "Inconclusive")
+          assert.include(JSON.stringify(asTenant), "row-level security")
+          assert.isNotEmpty(yield* sql("SELECT 1"))
+        })
+      )
+    }
 
     it.live("an interruption leaves no connection", () =>
       Effect.gen(function* () {
@@ -252,8 +289,19 @@ for (const { connected, dialect, isMissing, server } of kinds) {
   })
 }
 
+/** Asks a database that gives this answer to the count, and remembers what it was asked. */
+const counting = (answer: ReadonlyArray<Database.Row> | Database.DatabaseError["reason"], version = "") => {
+  const asked: Array<string> = []
+  const answers = [
+    [/count\(\*\)/, answer],
+    [/version\(\)/, [{ version }]]
+  ] as const
+  return { asked, of: (one: Database.Database) => probing(answering(one, answers, asked)).check }
+}
+
 describe("IntegrityProbe", () => {
   const database = PostgresDatabase.make({ url: "postgres://user:secret@127.0.0.1:1/shop" })
+  const mysql = at("mysql", 1)
 
   it("says what it examines, and asks the same of the same database", () => {
     const probe = probing(database)
@@ -262,8 +310,67 @@ describe("IntegrityProbe", () => {
     >()
     assert.deepInclude(probe, { target: "postgres://127.0.0.1:1/shop", reach: "host", cost: 5, effects: "none" })
     assert.deepStrictEqual(Probe.question(probe), Probe.question(probing(database, { maxRows: 0, timeout: 10_000 })))
-    assert.notDeepEqual(Probe.question(probe), Probe.question(probing(database, { maxRows: 1 })))
+    const others: ReadonlyArray<Options> = [
+      { rule: "another" },
+      { query: "SELECT 1 AS a" },
+      { minRows: 1 },
+      { maxRows: 1 },
+      { show: ["id"] },
+      { timeout: "9 seconds" }
+    ]
+    for (const other of others) {
+      const asked = Probe.question(probing(database, other))
+      assert.notDeepEqual(asked, Probe.question(probe), JSON.stringify(other))
+    }
+    assert.notDeepEqual(Probe.question(probing(database.withDatabase("shed"))), Probe.question(probe))
     assert.notInclude(JSON.stringify([probe, Probe.question(probe)]), "secret")
+  })
+
+  it.effect("Postgres: one moment is seen, nothing can be written, and nothing is hidden by a policy", () =>
+    Effect.gen(function* () {
+      const { asked, of } = counting([{ counted: 0 }])
+      assert.deepStrictEqual(yield* of(database), Verdict.healthy)
+      assert.deepStrictEqual(asked.slice(0, 3), [
+        "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
+        "SET LOCAL row_security = off",
+        "SET LOCAL statement_timeout = 10000"
+      ])
+    })
+  )
+
+  it.effect("MySQL and MariaDB: each has a limit of time of its own, in a unit of its own", () =>
+    Effect.gen(function* () {
+      for (const [version, limit] of [
+        ["8.0.36", "SET SESSION max_execution_time = 10000"],
+        ["10.11.6-MariaDB", "SET SESSION max_statement_time = 10"]
+      ] as const) {
+        const { asked, of } = counting([{ counted: "0" }], version)
+        assert.deepStrictEqual(yield* of(mysql), Verdict.healthy)
+        assert.deepStrictEqual(asked.slice(1, 3), [limit, "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY"])
+      }
+    })
+  )
+
+  it.effect("who stops a query because of its time is Timeout, in the words of each server", () =>
+    Effect.gen(function* () {
+      for (const code of ["57014", "ER_STATEMENT_TIMEOUT", "ER_QUERY_TIMEOUT"]) {
+        const verdict = yield* counting(new QueryFailed({ code, message: "stopped" })).of(database)
+        assert.deepInclude(signatureOf(verdict), { _tag: "Integrity/Timeout" })
+      }
+    })
+  )
+
+  it.effect("an answer that is no number says nothing", () =>
+    Effect.gen(function* () {
+      for (const answer of [[], [{}], [{ counted: null }], [{ counted: "many" }], [{ counted: 1.5 }]]) {
+        const verdict = yield* counting(answer).of(database)
+        assert.deepStrictEqual(verdict, Verdict.inconclusive(`${rule}: the answer is no number of rows`))
+      }
+    })
+  )
+
+  it("a locking clause in a text is none", () => {
+    assert.strictEqual(probing(mysql, { query: "SELECT id FROM p WHERE name = 'for update'" }).cost, 5)
   })
 
   it("refuses options that cannot work, and names them", () => {
@@ -279,7 +386,12 @@ describe("IntegrityProbe", () => {
       [{ show: "id" }, "show"],
       [{ show: [""] }, "show"],
       [{ database: "postgres://127.0.0.1/shop" }, "database"],
+      [{ database: { ...database, multipleStatements: true } }, "database"],
+      [{ database: mysql, query: "SELECT id FROM products LOCK IN  SHARE MODE" }, "query"],
+      [{ database: mysql, query: "SELECT id FROM products\nfor update" }, "query"],
+      [{ database: mysql, query: "SELECT id FROM products FOR SHARE" }, "query"],
       [{ timeout: 0 }, "timeout"],
+      [{ timeout: "25 days" }, "timeout"],
       [{ rows: 1 }, "rows"]
     ]
     for (const [options, option] of refused) {

@@ -4,6 +4,7 @@ import * as Path from "node:path"
 import { assert, describe, expectTypeOf, it } from "@effect/vitest"
 import type * as Probe from "@nexobot/core/Probe"
 import * as Verdict from "@nexobot/core/Verdict"
+import * as Binary from "@nexobot/testing/Binary"
 import { eventually, refusal } from "@nexobot/testing/Expect"
 import { kill } from "@nexobot/testing/ProcessFault"
 import * as TestFolder from "@nexobot/testing/TestFolder"
@@ -101,6 +102,44 @@ describe("IoStallProbe", () => {
       yield* standIn("dd", "echo \"dd: fsync failed for 'standard output': Input/output error\" >&2; exit 1")
       assert.deepStrictEqual(yield* probing(folder).check, refused(folder, "EIO"))
       assert.deepStrictEqual(Fs.readdirSync(folder), [])
+    })
+  )
+
+  it.live.skipIf(Binary.skipWithout("strace", "apt-get install strace"))(
+    "it is flushed: the first time, and when a file is left and written again",
+    () =>
+      Effect.gen(function* () {
+        const folder = yield* TestFolder.make
+        const trace = Path.join(yield* TestFolder.make, "trace")
+        yield* standIn("rm", "exit 1")
+        yield* standIn("dd", `exec strace -A -o ${trace} -e trace=fsync ${Binary.find("dd")} "$@"`)
+        const probe = probing(folder)
+        for (const time of [1, 2]) {
+          assert.deepStrictEqual(yield* probe.check, Verdict.healthy)
+          assert.strictEqual(Fs.readFileSync(trace, "utf8").match(/^fsync\(1\) += 0$/gm)?.length, time)
+        }
+      })
+  )
+
+  it.live("a folder that is not for this process says nothing of the disk", () =>
+    Effect.gen(function* () {
+      const folder = yield* TestFolder.make
+      yield* standIn("dd", "echo \"dd: failed to open 'x': Permission denied\" >&2; exit 1")
+      assert.deepStrictEqual(
+        yield* probing(folder).check,
+        Verdict.inconclusive(`${folder}: this process may not (EACCES)`)
+      )
+    })
+  )
+
+  it.live("writes to the folder that the system finds by the name, also behind a link", () =>
+    Effect.gen(function* () {
+      const [folder, other] = [yield* TestFolder.make, yield* TestFolder.make]
+      Fs.mkdirSync(Path.join(other, "below"))
+      Fs.symlinkSync(Path.join(other, "below"), Path.join(folder, "link"))
+      yield* standIn("rm", "exit 1")
+      assert.deepStrictEqual(yield* probing(`${folder}/link/..`).check, Verdict.healthy)
+      assert.deepStrictEqual([Fs.readdirSync(folder).length, Fs.readdirSync(other).length], [1, 2])
     })
   )
 

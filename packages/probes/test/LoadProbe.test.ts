@@ -59,34 +59,89 @@ describe("LoadProbe", () => {
     })
   )
 
-  it.live("the smallest quota around it counts, in both versions; the machine with the scope host", () =>
+  it.live("a quota of its own makes the machine's load no higher, in both versions", () =>
     Effect.gen(function* () {
       const service = {
         ...base,
         ...unified,
         "proc/self/cgroup": "0::/a.slice/app.service\n",
         "cgroup/a.slice/cpu.max": "150000 100000\n",
-        "cgroup/a.slice/app.service/cpu.max": "max 100000\n"
+        "cgroup/a.slice/app.service/cpu.max": "25000 50000\n"
       }
-      assert.deepStrictEqual(yield* read(service), [6, 1.5, 4])
-      const both = { ...service, "cgroup/a.slice/app.service/cpu.max": "25000 50000\n" }
-      assert.deepStrictEqual(yield* read(both), [6, 0.5, 12])
-      assert.deepStrictEqual(yield* read(both, { scope: "host" }), [6, 4, 1.5])
-      const more = { ...service, "cgroup/a.slice/cpu.max": "800000 100000\n" }
-      assert.deepStrictEqual(yield* read(more), [6, 4, 1.5])
+      assert.deepStrictEqual(yield* read(service), [6, 4, 1.5])
       const old = {
         ...base,
         ...hybrid,
         "proc/self/cgroup": "3:cpu,cpuacct:/docker/abc\n0::/docker/abc\n",
         "cgroup/cpu,cpuacct/docker/abc/cpu.cfs_quota_us": "200000\n",
-        "cgroup/cpu,cpuacct/docker/abc/cpu.cfs_period_us": "100000\n",
-        "cgroup/cpu,cpuacct/docker/cpu.cfs_quota_us": "-1\n",
-        "cgroup/cpu,cpuacct/docker/cpu.cfs_period_us": "100000\n"
+        "cgroup/cpu,cpuacct/docker/abc/cpu.cfs_period_us": "100000\n"
       }
-      assert.deepStrictEqual(yield* read(old), [6, 2, 3])
-      for (const strange of ["", "0 0\n", "max\n", "100000\n", "-1 100000\n", "much 1\n"]) {
-        assert.deepStrictEqual(yield* read({ ...service, "cgroup/a.slice/cpu.max": strange }), [6, 4, 1.5], strange)
+      assert.deepStrictEqual(yield* read(old), [6, 4, 1.5])
+    })
+  )
+
+  it.live("pressure is that of the smallest quota around it; of version 1, and without a quota, the machine's", () =>
+    Effect.gen(function* () {
+      const told = pressure("90.00", "0.00")
+      const sourceOf = Effect.fnUntraced(function* (files: Readonly<Record<string, string>>) {
+        const { folder, seenBy } = yield* machine({ ...base, "proc/pressure/cpu": told, ...files })
+        const found = signatureOf(yield* seenBy(probing({ pressure: { cpu: { some: 0.5 } } })).check)
+        return "source" in found ? found.source.slice(folder.length + 1) : assert.fail("load")
+      })
+      const service = {
+        ...unified,
+        "proc/self/cgroup": "0::/a.slice/app.service\n",
+        "cgroup/a.slice/cpu.max": "150000 100000\n",
+        "cgroup/a.slice/cpu.pressure": told,
+        "cgroup/a.slice/app.service/cpu.max": "max 100000\n",
+        "cgroup/a.slice/app.service/cpu.pressure": told
       }
+      assert.strictEqual(yield* sourceOf(service), "cgroup/a.slice/cpu.pressure")
+      const both = { ...service, "cgroup/a.slice/app.service/cpu.max": "25000 50000\n" }
+      assert.strictEqual(yield* sourceOf(both), "cgroup/a.slice/app.service/cpu.pressure")
+      for (const none of ["800000 100000\n", "", "0 0\n", "max\n", "100000\n", "-1 100000\n", "much 1\n"]) {
+        const files = { ...service, "cgroup/a.slice/cpu.max": none }
+        assert.strictEqual(yield* sourceOf(files), "proc/pressure/cpu", none)
+      }
+      const old = {
+        ...hybrid,
+        "proc/self/cgroup": "3:cpu,cpuacct:/docker/abc\n0::/docker/abc\n",
+        "cgroup/cpu,cpuacct/docker/abc/cpu.cfs_quota_us": "200000\n",
+        "cgroup/cpu,cpuacct/docker/abc/cpu.cfs_period_us": "100000\n"
+      }
+      assert.strictEqual(yield* sourceOf(old), "proc/pressure/cpu")
+    })
+  )
+
+  it.live("all that is found is named, the first decides", () =>
+    Effect.gen(function* () {
+      const { folder, seenBy, write } = yield* machine({
+        ...base,
+        "proc/pressure/cpu": pressure("60.00", "20.00"),
+        "proc/pressure/io": pressure("10.00", "8.00")
+      })
+      const probe = seenBy(
+        probing({ window: "1m", pressure: { cpu: { some: 0.5, full: 0.1 }, io: { some: 0.05, full: 0.9 } } })
+      )
+      const found = yield* probe.check
+      assert.deepInclude(signatureOf(found), { _tag: "Load/Pressure", resource: "cpu", kind: "full" })
+      const says = `load 12 (1m) on 4 CPUs, says ${folder}/proc/stat`
+      const io = "some tasks waited for io 10.0 % of the time (avg10)"
+      assert.deepInclude(found, {
+        evidence: [
+          "full tasks waited for cpu 20.0 % of the time (avg10)",
+          "some tasks waited for cpu 60.0 % of the time (avg10)",
+          io,
+          says
+        ]
+      })
+      write({ "proc/pressure/cpu": "" })
+      const untold = `the kernel does not tell of the pressure asked for in ${folder}/proc/pressure/cpu`
+      assert.deepInclude(yield* probe.check, { evidence: [io, says, untold] })
+      write({ "proc/pressure/io": pressure("1.00", "1.00") })
+      assert.deepInclude(yield* probe.check, { _tag: "Degraded", evidence: [says, untold] })
+      write({ "proc/loadavg": "1.00 1.00 1.00 2/345 6789\n" })
+      assert.deepStrictEqual(yield* probe.check, Verdict.inconclusive(untold))
     })
   )
 
@@ -122,6 +177,7 @@ describe("LoadProbe", () => {
       write({ "cgroup/app/cpu.pressure": "some avg10=1.00 avg60=0.00 avg300=0.00 total=1\n" })
       assert.strictEqual((yield* found({ cpu: { some: 0.5 } }))._tag, "Healthy")
       assert.strictEqual((yield* found({ cpu: { full: 0.5 } }))._tag, "Inconclusive")
+      assert.deepInclude(signatureOf(yield* found({ cpu: { full: 0.5, some: 0.005 } })), { kind: "some", share: 0.01 })
       // What is known to be bad beats what is not known.
       write({ "cgroup/app/io.pressure": pressure("90.00", "0.00") })
       assert.strictEqual((yield* found({ cpu: { full: 0.5 }, io: { some: 0.5 } }))._tag, "Degraded")
@@ -139,10 +195,10 @@ describe("LoadProbe", () => {
         { ...base, "proc/stat": "cpu  1 2 3\n" }
       ]
       for (const files of strange) {
-        const { seenBy } = yield* machine(files)
+        const { folder, seenBy } = yield* machine(files)
         assert.deepStrictEqual(
           yield* seenBy(probing()).check,
-          Verdict.inconclusive(`looking at the load needs Linux's /proc; this is ${process.platform}`)
+          Verdict.inconclusive(`looking at the load needs Linux's /proc; nothing tells of it in ${folder}/proc`)
         )
       }
     })
@@ -170,7 +226,6 @@ describe("LoadProbe", () => {
       [{ degradedAt: 0 }, "degradedAt", 0],
       [{ degradedAt: Infinity }, "degradedAt", Infinity],
       [{ window: "10m" }, "window", "10m"],
-      [{ scope: "container" }, "scope", "container"],
       [{ pressure: empty }, "pressure", empty],
       [{ pressure: { cpu: empty } }, "pressure.cpu", empty],
       [{ pressure: { io: { some: 2 } } }, "pressure.io.some", 2],
@@ -187,7 +242,7 @@ describe("LoadProbe", () => {
 describe.skipIf(process.platform !== "linux")("LoadProbe on this machine", () => {
   it.live("finds the load and the CPUs", () =>
     Effect.gen(function* () {
-      const verdict = yield* probing({ degradedAt: 0.01, scope: "host", window: "15m" }).check
+      const verdict = yield* probing({ degradedAt: 0.01, window: "15m" }).check
       // A machine may have had nothing to do.
       if (verdict._tag === "Healthy") return
       const found = signatureOf(verdict)
@@ -201,13 +256,15 @@ describe.skipIf(process.platform !== "linux")("LoadProbe on this machine", () =>
         "cpu",
         { 1: ["cpu.cfs_quota_us", "50000"], 2: ["cpu.max", "50000 100000"] },
         `
-        import * as Effect from "effect/Effect"
         import { loadOf } from "./src/internal/cpuLoad.ts"
-        console.log(JSON.stringify(loadOf("/proc", "cgroup")))`
+        console.log(JSON.stringify(loadOf("/proc")))`
       )
       if (ran === undefined) return
+      // Of cgroups of version 1 the kernel tells no pressure.
+      const own = `${ran.folder}/cpu.pressure`
       const found: unknown = JSON.parse(ran.said)
-      assert.deepInclude(found, { cpus: 0.5, source: ran.folder })
+      assert.nestedPropertyVal(found, "pressure.cpu", ran.version === 2 ? own : "/proc/pressure/cpu")
+      assert.propertyVal(found, "cpus", Os.cpus().length)
     })
   )
 })

@@ -1,13 +1,15 @@
+import * as ChildProcess from "node:child_process"
 import * as Fs from "node:fs"
 import * as Path from "node:path"
 
 import { assert, describe, expectTypeOf, it } from "@effect/vitest"
 import type * as Probe from "@nexobot/core/Probe"
+import { ProcessTable } from "@nexobot/core/ProcessTable"
 import * as Verdict from "@nexobot/core/Verdict"
 import { refusal } from "@nexobot/testing/Expect"
 import * as ProcessFault from "@nexobot/testing/ProcessFault"
 import * as TestFolder from "@nexobot/testing/TestFolder"
-import { deceased, idle } from "@nexobot/testing/TestProcess"
+import { deceased, idle, reaches, start } from "@nexobot/testing/TestProcess"
 import { answering } from "@nexobot/testing/TestProcessTable"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -149,6 +151,68 @@ describe("LockProbe", () => {
     })
   )
 
+  it.live("what the file says of its owner is cut, and its secrets are not shown", () =>
+    Effect.gen(function* () {
+      const said = `password=hunter2 ${"x".repeat(50_000)}`
+      const bootId = yield* Effect.flatMap(ProcessTable, (table) => table.bootId)
+      const owners = [
+        { pid: 4711, host: said, bootId: "another" },
+        { pid: 4711, pidNamespace: said, bootId }
+      ]
+      for (const owner of owners) {
+        const path = yield* lock(owner)
+        backdate(path, 3_600_000)
+        const verdict = JSON.stringify(yield* probing(path, { maxHeld: "1 minute" }).check)
+        assert.include(verdict, "Lock/Held")
+        assert.include(verdict, "password=<redacted>")
+        assert.notInclude(verdict, "hunter2")
+        assert.isBelow(verdict.length, 1000)
+      }
+    })
+  )
+
+  it.live("a file that is far too large is not read: it names nobody", () =>
+    Effect.gen(function* () {
+      const { pid } = yield* idle
+      for (const size of [65_537, 4_000_000_000]) {
+        const path = yield* lock({ pid })
+        Fs.truncateSync(path, size)
+        assert.deepStrictEqual(
+          signatureOf(yield* probing(path).check),
+          new LockProbe.Unreadable({ path, why: "more than 65536 bytes" })
+        )
+      }
+      const path = yield* lock(JSON.stringify({ pid }).padEnd(65_536))
+      assert.deepStrictEqual(yield* probing(path).check, Verdict.healthy)
+    })
+  )
+
+  it.live("a pipe is not touched: who waits for its reader still does", () =>
+    Effect.gen(function* () {
+      const path = yield* free
+      assert.strictEqual(ChildProcess.spawnSync("mkfifo", [path]).status, 0)
+      const { pid } = yield* start("sh", "-c", 'echo hi >"$0"', path)
+      yield* reaches(pid, "S")
+      assert.deepStrictEqual(
+        yield* probing(path).check,
+        Verdict.inconclusive(`${path} cannot be used: it is a FIFO, not a file`)
+      )
+      assert.strictEqual(ChildProcess.spawnSync("timeout", ["10", "cat", path], { encoding: "utf8" }).stdout, "hi\n")
+    })
+  )
+
+  it.live("one that is given back while it is looked at is healthy", () =>
+    Effect.gen(function* () {
+      const path = yield* lock(yield* idle)
+      backdate(path, 3_600_000)
+      const table = yield* ProcessTable
+      const leaving = answering({
+        stat: (pid) => Effect.tap(table.stat(pid), () => Effect.sync(() => Fs.rmSync(path)))
+      })
+      assert.deepStrictEqual(yield* leaving(probing(path, { maxHeld: "1 minute" }).check), Verdict.healthy)
+    })
+  )
+
   it("finds what its options ask for, and its type says so", () => {
     const bare = LockProbe.make({ name: "lock", path: "/x" })
     expectTypeOf<Probe.Signatures<typeof bare>>().toEqualTypeOf<LockProbe.Stale | LockProbe.Unreadable>()
@@ -188,6 +252,7 @@ describe("LockProbe", () => {
       [{ path: "" }, "path", ""],
       [{ path: 7 }, "path", 7],
       [{ maxHeld: 0 }, "maxHeld", 0],
+      [{ timeout: 0 }, "timeout", 0],
       [{ file: 1 }, "file", 1]
     ]
     for (const [options, option, value] of refused) {

@@ -6,14 +6,15 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Probe from "@nexobot/core/Probe"
 import * as Redaction from "@nexobot/core/Redaction"
 import * as Verdict from "@nexobot/core/Verdict"
-import { refusal } from "@nexobot/testing/Expect"
+import { eventually, refusal } from "@nexobot/testing/Expect"
 import * as TestFolder from "@nexobot/testing/TestFolder"
+import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Schema from "effect/Schema"
 import * as TestClock from "effect/testing/TestClock"
-import { expectTypeOf } from "vitest"
+import { expectTypeOf, vi } from "vitest"
 
 import * as Lines from "../src/internal/lines.ts"
 import * as Tail from "../src/internal/tail.ts"
@@ -78,6 +79,8 @@ describe("lines", () => {
     assert.deepStrictEqual(last.length > longest ? complete : [...complete, begun], cut)
   })
 })
+
+const restoring = (spy: { readonly mockRestore: () => void }) => () => spy.mockRestore()
 
 describe("tail", () => {
   const Step = Schema.Union([
@@ -216,6 +219,84 @@ describe("LogProbe", () => {
     })
   )
 
+  it.live("rotation where the folder cannot be listed, or the old file not be read: the new one is followed", () =>
+    Effect.gen(function* () {
+      const denied = Object.assign(new Error("no"), { code: "EACCES" })
+      const { open } = Fs.promises
+      const denials = [
+        () => restoring(vi.spyOn(Fs.promises, "opendir").mockRejectedValue(denied)),
+        () => {
+          const opening: typeof open = (name, ...rest) =>
+            String(name).endsWith(".1") ? Promise.reject(denied) : open(name, ...rest)
+          return restoring(vi.spyOn(Fs.promises, "open").mockImplementation(opening))
+        }
+      ]
+      for (const denying of denials) {
+        const path = yield* logFile
+        yield* write(path, "before\n")
+        const probe = following(path)
+        yield* probe.check
+        yield* write(path, "ENOSPC, lost\n")
+        yield* rename(path, `${path}.1`)
+        yield* write(path, "new\n")
+        yield* Effect.scoped(
+          Effect.gen(function* () {
+            yield* Effect.acquireRelease(Effect.sync(denying), (restore) => Effect.sync(restore))
+            const lost = `${path} is a new file, and what the old file got last was not found`
+            assert.deepStrictEqual(yield* probe.check, Verdict.healthyWith([lost]))
+            yield* write(path, "ENOSPC\n")
+            assert.strictEqual(yield* found(probe), "full 1")
+          })
+        )
+      }
+    })
+  )
+
+  it.effect("rotation where the old file was truncated: nothing is known of it, and no bytes are taken off", () =>
+    Effect.gen(function* () {
+      const path = yield* logFile
+      yield* write(path, "before\n".repeat(100))
+      const probe = LogProbe.make({ name: "log", path, flood: { bytes: 10, per: "1 minute" } })
+      yield* probe.check
+      yield* rename(path, `${path}.1`)
+      yield* Effect.sync(() => Fs.truncateSync(`${path}.1`, 3))
+      yield* write(path, "a".repeat(11))
+      assert.deepInclude(signatureOf(yield* probe.check), { amount: 11 })
+    })
+  )
+
+  it.effect("truncated under a writer that writes on where he was: the hole is no flood, and hides no line", () =>
+    Effect.gen(function* () {
+      for (const checksBetween of [false, true]) {
+        for (const size of [256, 257, 511, 5000, 3_000_000]) {
+          const path = yield* logFile
+          yield* write(path, `${"x".repeat(size - 1)}\n`)
+          const flood = LogProbe.make({ name: "log", path, flood: { bytes: 12, per: "1 minute" } })
+          const match = following(path, { patterns: { full: /^ENOSPC$/ } })
+          yield* Effect.all([flood.check, match.check])
+          yield* Effect.sync(() => Fs.truncateSync(path))
+          if (checksBetween) yield* Effect.all([flood.check, match.check])
+          yield* Effect.sync(() => {
+            const file = Fs.openSync(path, "r+")
+            Fs.writeSync(file, "ENOSPC\n", size)
+            Fs.closeSync(file)
+          })
+          assert.strictEqual(yield* found(flood), "Healthy", String(size))
+          assert.strictEqual(yield* found(match), "full 1", String(size))
+          yield* write(path, "ENOSPC\n")
+          assert.deepInclude(signatureOf(yield* flood.check), { amount: 14 })
+          assert.strictEqual(yield* found(match), "full 1", String(size))
+        }
+      }
+      const path = yield* logFile
+      yield* write(path, "")
+      const nul = following(path, { patterns: { nul: /^\0\0a$/ } })
+      yield* nul.check
+      yield* write(path, "\0\0a\n")
+      assert.strictEqual(yield* found(nul), "nul 1", "a few NULs are what was written")
+    })
+  )
+
   it.live("rotation with compression: what cannot be read any more is said", () =>
     Effect.gen(function* () {
       const path = yield* logFile
@@ -344,6 +425,18 @@ describe("LogProbe", () => {
     })
   )
 
+  it.live("of a secret at which a line was cut no part is shown", () =>
+    Effect.gen(function* () {
+      const path = yield* logFile
+      yield* write(path, "")
+      const probe = following(path)
+      yield* probe.check
+      yield* write(path, `ENOSPC${" ".repeat(8192 - 6 - 9)}known-secret\n`)
+      const verdict = yield* Effect.provideService(probe.check, Redaction.Redactor, Redaction.make(["known-secret"]))
+      assert.deepInclude(signatureOf(verdict), { line: "ENOSPC" })
+    })
+  )
+
   it.live("global and sticky patterns match each line anew, and are not changed", () =>
     Effect.gen(function* () {
       const path = yield* logFile
@@ -408,6 +501,33 @@ describe("LogProbe", () => {
     })
   )
 
+  it.effect("flood: of what came since before the window begins only the share of the window counts", () =>
+    Effect.gen(function* () {
+      const path = yield* logFile
+      yield* write(path, "")
+      const probe = LogProbe.make({ name: "log", path, flood: { lines: 100, per: "1 second" } })
+      yield* probe.check
+      for (const _ of [1, 2, 3]) {
+        yield* TestClock.adjust("900 millis")
+        yield* write(path, "line\n".repeat(60))
+        assert.strictEqual(yield* found(probe), "Healthy")
+      }
+      yield* TestClock.adjust("900 millis")
+      yield* write(path, "line\n".repeat(96))
+      // A ninth of the 60 before.
+      assert.deepInclude(signatureOf(yield* probe.check), { amount: 103 })
+      // Looks that follow close upon one another are put together.
+      for (let look = 0; look < 300; look += 1) {
+        yield* TestClock.adjust("10 millis")
+        yield* write(path, "line\n")
+        yield* probe.check
+      }
+      yield* write(path, "line\n".repeat(10))
+      const amount = signatureOf(yield* probe.check)
+      assert.isTrue(amount.amount >= 105 && amount.amount <= 112, String(amount.amount))
+    })
+  )
+
   it.effect("flood: bytes count whether they are read or not; lines of what is not read are reckoned", () =>
     Effect.gen(function* () {
       const path = yield* logFile
@@ -434,6 +554,38 @@ describe("LogProbe", () => {
       yield* Effect.yieldNow
       yield* Fiber.interrupt(fiber)
       assert.strictEqual(yield* found(probe), "full 1")
+    })
+  )
+
+  it.live("an interrupted check stops to read, and closes the file", () =>
+    Effect.gen(function* () {
+      const path = yield* logFile
+      yield* write(path, "")
+      const lines: Array<string> = []
+      const begun = Deferred.makeUnsafe<void>()
+      const onLine = (line: string) => {
+        lines.push(line)
+        Deferred.doneUnsafe(begun, Effect.void)
+      }
+      const options = { path, longestLine: 8192, maxRead: 1024 ** 3, onLine }
+      const { place } = yield* Tail.follow(undefined, options)
+      yield* write(path, "a line\n".repeat(2_000_000))
+      const fiber = yield* Effect.forkChild(Tail.follow(place, options))
+      yield* Deferred.await(begun)
+      yield* Fiber.interrupt(fiber)
+      const isOpen = () =>
+        Fs.readdirSync("/proc/self/fd").some((fd) => {
+          try {
+            return Fs.readlinkSync(`/proc/self/fd/${fd}`) === path
+          } catch {
+            return false
+          }
+        })
+      yield* eventually(
+        "the file is closed",
+        Effect.sync(() => (isOpen() ? undefined : true))
+      )
+      assert.isBelow(lines.length, 2_000_000)
     })
   )
 
@@ -473,10 +625,13 @@ describe("LogProbe", () => {
   it("refuses options that cannot work, and names them", () => {
     const refused: ReadonlyArray<readonly [object, string]> = [
       [{ path: "" }, "path"],
+      [{ path: "a\0b" }, "path"],
       [{ patterns: {} }, "patterns"],
       [{ patterns: [/a/] }, "patterns"],
       [{ patterns: /a/ }, "patterns"],
       [{ patterns: { a: "(" } }, "patterns.a"],
+      [{ patterns: { a: "" } }, "patterns.a"],
+      [{ patterns: new Map([["a", /a/]]) }, "patterns"],
       [{ patterns: { "": "a" } }, "patterns"],
       [{ patterns: undefined }, "holdFor"],
       [{ patterns: undefined, holdFor: undefined }, "patterns"],

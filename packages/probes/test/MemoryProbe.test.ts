@@ -5,10 +5,11 @@ import { refusal } from "@nexobot/testing/Expect"
 import * as Effect from "effect/Effect"
 import * as Equal from "effect/Equal"
 
+import type { MemoryUse } from "../src/internal/memoryUse.ts"
 import * as MemoryProbe from "../src/MemoryProbe.ts"
 import { hybrid, inCgroup, machine, mebibyte, meminfo, pressure, unified } from "./hostSamples.ts"
 import { probeContract } from "./ProbeContract.ts"
-import { signatureOf, tagsOf } from "./support.ts"
+import { signatureOf, tagsOf, withoutDescriptors } from "./support.ts"
 
 const probing = (options: Partial<MemoryProbe.MemoryProbeOptions> = {}) =>
   MemoryProbe.make({ name: "memory", ...options })
@@ -27,18 +28,25 @@ const read = Effect.fnUntraced(function* (
   return [found.used / mebibyte, found.limit / mebibyte, found.source.slice(folder.length + 1)]
 })
 
-/** Files of a cgroup of version 2: MiB in use, of these idle pages, and the limit. */
-const limited = (folder: string, used: number, idle: number, limit: number | "max") => ({
+/** Most pages are those that somebody reads again and again. */
+const idle = (pages: number): number => Math.floor(pages / 5)
+
+/** Files of a cgroup of version 2: MiB in use, of these pages of files, and the limit. */
+const limited = (folder: string, used: number, pages: number, limit: number | "max") => ({
   [`cgroup${folder}/memory.max`]: limit === "max" ? "max\n" : `${limit * mebibyte}\n`,
   [`cgroup${folder}/memory.current`]: `${used * mebibyte}\n`,
-  [`cgroup${folder}/memory.stat`]: `anon 1\nfile 2\ninactive_anon 3\ninactive_file ${idle * mebibyte}\n`
+  [`cgroup${folder}/memory.stat`]: `anon 1\nfile 2\ninactive_anon 3\nactive_file ${
+    (pages - idle(pages)) * mebibyte
+  }\ninactive_file ${idle(pages) * mebibyte}\n`
 })
 
 /** The same of version 1. */
-const limitedV1 = (folder: string, used: number, idle: number, limit: string) => ({
+const limitedV1 = (folder: string, used: number, pages: number, limit: string) => ({
   [`cgroup/memory${folder}/memory.limit_in_bytes`]: `${limit}\n`,
   [`cgroup/memory${folder}/memory.usage_in_bytes`]: `${used * mebibyte}\n`,
-  [`cgroup/memory${folder}/memory.stat`]: `inactive_file 7\ntotal_inactive_file ${idle * mebibyte}\n`
+  [`cgroup/memory${folder}/memory.stat`]: `inactive_file 7\nactive_file 7\ntotal_active_file ${
+    (pages - idle(pages)) * mebibyte
+  }\ntotal_inactive_file ${idle(pages) * mebibyte}\n`
 })
 
 const unlimitedV1 = "9223372036854771712"
@@ -66,7 +74,7 @@ describe("MemoryProbe", () => {
     })
   )
 
-  it.live("version 2: the limit of its cgroup, without pages of files that nobody used lately", () =>
+  it.live("version 2: the limit of its cgroup, without pages of files, which can be had back", () =>
     Effect.gen(function* () {
       const files = {
         ...base,
@@ -76,7 +84,44 @@ describe("MemoryProbe", () => {
         ...limited("/system.slice/app.service", 90, 20, 100)
       }
       assert.deepStrictEqual(yield* read(files), [70, 100, "cgroup/system.slice/app.service"])
-      assert.deepStrictEqual(yield* read(files, { scope: "host" }), [300, 1000, "proc/meminfo"])
+      const cached = { ...files, ...limited("/system.slice/app.service", 99, 85, 100), "proc/meminfo": meminfo(50) }
+      assert.deepStrictEqual(yield* read(cached), [14, 100, "cgroup/system.slice/app.service"])
+    })
+  )
+
+  it.live("the machine is one of the limits: a full one is found from a cgroup that is half empty", () =>
+    Effect.gen(function* () {
+      const files = { ...base, ...unified, "proc/self/cgroup": "0::/app\n", ...limited("/app", 50, 0, 100) }
+      assert.deepStrictEqual(yield* read({ ...files, "proc/meminfo": meminfo(499) }), [50, 100, "cgroup/app"])
+      assert.deepStrictEqual(yield* read({ ...files, "proc/meminfo": meminfo(990) }), [990, 1000, "proc/meminfo"])
+      // Its own pressure tells of it as well.
+      const { folder, seenBy } = yield* machine({
+        ...files,
+        "proc/meminfo": meminfo(600),
+        "cgroup/app/memory.pressure": pressure("30.00", "20.00")
+      })
+      const found = yield* seenBy(probing({ pressure: { some: 0.2, full: 0.1 } })).check
+      const source = `${folder}/cgroup/app/memory.pressure`
+      assert.deepInclude(signatureOf(found), { _tag: "Memory/Pressure", kind: "full", source })
+      assert.deepInclude(found, {
+        evidence: [
+          "full tasks waited for memory 20.0 % of the time (avg10)",
+          "some tasks waited for memory 30.0 % of the time (avg10)",
+          `600 MiB of 1000 MiB in use (60.0 %), says ${folder}/proc/meminfo`
+        ]
+      })
+    })
+  )
+
+  it.live("memory.high is a limit where it is below memory.max", () =>
+    Effect.gen(function* () {
+      const service = { ...base, ...unified, "proc/self/cgroup": "0::/app\n" }
+      const high = (limit: number | "max", text: string) =>
+        read({ ...service, ...limited("/app", 70, 0, limit), "cgroup/app/memory.high": text })
+      assert.deepStrictEqual(yield* high(100, `${80 * mebibyte}\n`), [70, 80, "cgroup/app"])
+      assert.deepStrictEqual(yield* high("max", `${80 * mebibyte}\n`), [70, 80, "cgroup/app"])
+      assert.deepStrictEqual(yield* high(100, `${120 * mebibyte}\n`), [70, 100, "cgroup/app"])
+      assert.deepStrictEqual(yield* high(100, "max\n"), [70, 100, "cgroup/app"])
     })
   )
 
@@ -132,6 +177,14 @@ describe("MemoryProbe", () => {
       // Moved out of what its namespace shows: the limits there are not its own.
       const outside = { ...own, "proc/self/cgroup": "0::/../other\n", ...limited("/other", 80, 0, 100) }
       assert.deepStrictEqual(yield* read(outside), [300, 1000, "proc/meminfo"])
+      // The same of what is mounted there.
+      const above = {
+        ...own,
+        "proc/self/cgroup": "0::/app\n",
+        "proc/self/mountinfo": "30 22 0:26 /../.. @/cgroup rw - cgroup2 cgroup2 rw\n",
+        ...limited("/app", 80, 0, 100)
+      }
+      assert.deepStrictEqual(yield* read(above), [300, 1000, "proc/meminfo"])
     })
   )
 
@@ -154,10 +207,10 @@ describe("MemoryProbe", () => {
         const { seenBy } = yield* machine({ "proc/meminfo": text })
         assert.strictEqual((yield* seenBy(probing()).check)._tag, "Inconclusive", JSON.stringify(text))
       }
-      const { seenBy } = yield* machine({})
+      const { folder, seenBy } = yield* machine({})
       assert.deepStrictEqual(
         yield* seenBy(probing()).check,
-        Verdict.inconclusive(`looking at the memory needs Linux's /proc; this is ${process.platform}`)
+        Verdict.inconclusive(`looking at the memory needs Linux's /proc; nothing tells of it in ${folder}/proc`)
       )
     })
   )
@@ -238,7 +291,11 @@ describe("MemoryProbe", () => {
       write({ ...unified, "proc/self/cgroup": "0::/app\n", ...limited("/app", 10, 0, 100) })
       assert.strictEqual((yield* found({ some: 0.2 }))._tag, "Inconclusive")
       write({ "cgroup/app/memory.pressure": pressure("30.00", "0.00") })
-      assert.deepInclude(signatureOf(yield* found({ some: 0.2 })), {
+      // What is known to be bad beats what is not known.
+      const half = "some avg10=30.00 avg60=0.00 avg300=0.00 total=1\n"
+      write({ "cgroup/app/memory.pressure": half })
+      assert.strictEqual((yield* found({ some: 0.5, full: 0.5 }))._tag, "Inconclusive")
+      assert.deepInclude(signatureOf(yield* found({ some: 0.2, full: 0.5 })), {
         share: 0.3,
         source: `${folder}/cgroup/app/memory.pressure`
       })
@@ -261,7 +318,7 @@ describe("MemoryProbe", () => {
     assert.deepInclude(probing(), { target: "host://memory", reach: "host", duringStartup: "judged" })
     const asks = (options: Partial<MemoryProbe.MemoryProbeOptions>) => Probe.question(probing(options))
     assert.isTrue(Equal.equals(asks({ pressure: { some: 0.2 } }), asks({ pressure: { some: 0.2 }, degradedAt: 0.85 })))
-    assert.isFalse(Equal.equals(asks({}), asks({ scope: "host" })))
+    assert.isFalse(Equal.equals(asks({}), asks({ unhealthyAt: 0.95 })))
   })
 
   it("refuses options that cannot work, and names them", () => {
@@ -273,7 +330,6 @@ describe("MemoryProbe", () => {
       [{ degradedAt: 0.94 }, "degradedAt", 0.94],
       [{ unhealthyAt: 1.1 }, "unhealthyAt", 1.1],
       [{ degradedAt: 0.9, unhealthyAt: 0.8 }, "degradedAt", 0.9],
-      [{ scope: "container" }, "scope", "container"],
       [{ pressure: empty }, "pressure", empty],
       [{ pressure: { some: 20 } }, "pressure.some", 20],
       [{ pressure: { full: 0 } }, "pressure.full", 0],
@@ -288,6 +344,22 @@ describe("MemoryProbe", () => {
 })
 
 describe.skipIf(process.platform !== "linux")("MemoryProbe on this machine", () => {
+  it.live("without a descriptor left, this process has the fault; the limits are not taken for none", () =>
+    Effect.gen(function* () {
+      const said = yield* withoutDescriptors(
+        `
+        import * as LoadProbe from "./src/LoadProbe.ts"
+        import * as MemoryProbe from "./src/MemoryProbe.ts"
+        const probes = [MemoryProbe.make({ name: "memory" }), LoadProbe.make({ name: "load" })]`,
+        "probes.map(({ check }) => check)"
+      )
+      assert.deepStrictEqual(said, [
+        Verdict.inconclusive("looking at the memory: this process has too many files open (EMFILE)"),
+        Verdict.inconclusive("looking at the load: this process has too many files open (EMFILE)")
+      ])
+    })
+  )
+
   it.live("finds memory in use", () =>
     Effect.gen(function* () {
       const found = signatureOf(yield* probing(telling).check)
@@ -302,15 +374,15 @@ describe.skipIf(process.platform !== "linux")("MemoryProbe on this machine", () 
         "memory",
         { 1: ["memory.limit_in_bytes", String(limit)], 2: ["memory.max", String(limit)] },
         `
-        import * as Effect from "effect/Effect"
-        import * as MemoryProbe from "./src/MemoryProbe.ts"
-        const { check } = MemoryProbe.make({ name: "memory", degradedAt: 0.01, unhealthyAt: 1 })
-        const { signature } = await Effect.runPromise(check)
-        console.log(JSON.stringify(signature))`
+        import { memoryUses } from "./src/internal/memoryUse.ts"
+        console.log(JSON.stringify(memoryUses("/proc")))`
       )
       if (ran === undefined) return
-      const found: unknown = JSON.parse(ran.said)
-      assert.deepInclude(found, { _tag: "Memory/High", limit, source: ran.folder })
+      const found: ReadonlyArray<MemoryUse> = JSON.parse(ran.said)
+      assert.include(
+        found.map((use) => `${use.limit} ${use.source}`),
+        `${limit} ${ran.folder}`
+      )
     })
   )
 })

@@ -20,7 +20,7 @@ import { freePort, signatureOf, tcpServer } from "./support.ts"
 
 type Options = Omit<MysqlProbe.MysqlProbeOptions, "name" | "database">
 
-type Finding = MysqlProbe.Signatures<MysqlProbe.MysqlProbeOptions>
+type Finding = MysqlProbe.Found<MysqlProbe.MysqlProbeOptions>
 
 /** The general case: any option may be given. */
 const probing = (database: Database.Database, options: Options = {}): Probe.Probe<Finding> =>
@@ -41,6 +41,9 @@ interface Facts {
   readonly idle?: Answer
   readonly replication?: Answer
 }
+
+/** What a replica says of itself. */
+const following = { Slave_IO_Running: "Yes", Slave_SQL_Running: "Yes", Seconds_Behind_Master: 0 }
 
 const rows = (record: Readonly<Record<string, string>>): Answer =>
   Effect.succeed(Object.entries(record).map(([name, value]) => ({ Variable_name: name, Value: value })))
@@ -100,8 +103,16 @@ describe("MysqlProbe", () => {
     expectTypeOf(alive).toEqualTypeOf<Probe.Probe<Base>>()
     assert.deepStrictEqual(tags(alive), [])
     const replica = MysqlProbe.make({ ...base, role: "replica", maxReplicationLag: "1 minute" })
-    expectTypeOf(replica).toEqualTypeOf<Probe.Probe<Base | MysqlProbe.NotReplica | MysqlProbe.ReplicationLag>>()
-    assert.deepStrictEqual(tags(replica), ["Mysql/NotReplica", "Mysql/ReplicationLag"])
+    expectTypeOf(replica).toEqualTypeOf<
+      Probe.Probe<Base | MysqlProbe.NotReplica | MysqlProbe.ReplicationStopped | MysqlProbe.ReplicationLag>
+    >()
+    assert.deepStrictEqual(tags(replica), ["Mysql/NotReplica", "Mysql/ReplicationStopped", "Mysql/ReplicationLag"])
+    const follower = MysqlProbe.make({ ...base, role: "replica" })
+    expectTypeOf(follower).toEqualTypeOf<Probe.Probe<Base | MysqlProbe.NotReplica | MysqlProbe.ReplicationStopped>>()
+    assert.deepStrictEqual(tags(follower), ["Mysql/NotReplica", "Mysql/ReplicationStopped"])
+    const either = MysqlProbe.make({ ...base, role: "any", maxReplicationLag: "1 minute" })
+    expectTypeOf(either).toEqualTypeOf<Probe.Probe<Base | MysqlProbe.ReplicationStopped | MysqlProbe.ReplicationLag>>()
+    assert.deepStrictEqual(tags(either), ["Mysql/ReplicationStopped", "Mysql/ReplicationLag"])
     const watchful = MysqlProbe.make({ ...base, idleInTransaction: "5 minutes", degradedAfter: "1 second" })
     expectTypeOf(watchful).toEqualTypeOf<
       Probe.Probe<Base | MysqlProbe.ReadOnly | MysqlProbe.IdleInTransaction | MysqlProbe.TooSlow>
@@ -182,14 +193,24 @@ describe("MysqlProbe", () => {
         "mysql://127.0.0.1:1/shop: 95 of 100 connections are taken",
         `mysql://127.0.0.1:1/shop: connection 42 of shop token=${Redaction.mask} is idle in a transaction for 1m 1s`
       ])
+      const odd = { ...following, Connection_name: "c\n".repeat(9999), Slave_SQL_Running: "token=abcdef".repeat(999) }
+      const stopped = yield* probing(being({ replication: Effect.succeed([odd]) }), { role: "replica" }).check
+      assert.isBelow(JSON.stringify(stopped).length, 1000)
+      assert.notInclude(JSON.stringify(stopped), "abcdef")
       const blind = { idle: denied, replication: denied }
-      const options = { role: "replica", idleInTransaction: "1 minute", maxReplicationLag: "1 minute" } as const
+      const hiddenRole = "mysql://127.0.0.1:1/shop: its replication is not shown to this user: grant REPLICATION CLIENT"
+      const hiddenIdle = "mysql://127.0.0.1:1/shop: transactions of others are not shown to this user: grant PROCESS"
+      for (const options of [{ role: "replica" }, { role: "any", maxReplicationLag: "1 minute" }] as const) {
+        const watchful = { ...options, idleInTransaction: "1 minute" } as const
+        const unknown = yield* probing(being(blind), watchful).check
+        assert.deepStrictEqual(unknown, Verdict.inconclusive(`${hiddenRole}; ${hiddenIdle}`))
+        const near = yield* probing(being({ ...blind, used: "95" }), watchful).check
+        assert.strictEqual(near._tag, "Degraded")
+        assert.deepStrictEqual("evidence" in near ? near.evidence.slice(1) : [], [hiddenRole, hiddenIdle])
+      }
       assert.deepStrictEqual(
-        yield* probing(being(blind), options).check,
-        Verdict.healthyWith([
-          "mysql://127.0.0.1:1/shop: its replication is not shown to this user: grant REPLICATION CLIENT",
-          "mysql://127.0.0.1:1/shop: transactions of others are not shown to this user: grant PROCESS"
-        ])
+        yield* probing(being(blind), { idleInTransaction: "1 minute" }).check,
+        Verdict.healthyWith([hiddenIdle])
       )
     })
   )
@@ -215,31 +236,48 @@ describe("MysqlProbe", () => {
       const lag = "Degraded Mysql/ReplicationLag"
       const behind = { role: "any", maxReplicationLag: "1 minute" } as const
       for (const column of ["Seconds_Behind_Master", "Seconds_Behind_Source"]) {
-        const replication = (value: unknown) => ({ replication: Effect.succeed([{ [column]: value }]) })
+        const { Seconds_Behind_Master: _, ...others } = following
+        const replication = (value: unknown) => ({ replication: Effect.succeed([{ ...others, [column]: value }]) })
         assert.strictEqual(yield* tagOf(replication(61), behind), lag)
         assert.strictEqual(yield* tagOf(replication("61"), behind), lag)
-        assert.strictEqual(yield* tagOf(replication(null), behind), lag)
         assert.strictEqual(yield* tagOf(replication(60), behind), "Healthy")
         assert.strictEqual(yield* tagOf(replication(61), { role: "replica" }), "Healthy")
         assert.strictEqual(yield* tagOf(replication(61), { role: "any" }), "Healthy")
+      }
+      const stopped = "Degraded Mysql/ReplicationStopped"
+      for (const column of ["Slave_IO_Running", "Slave_SQL_Running", "Replica_IO_Running", "Replica_SQL_Running"]) {
+        for (const value of ["No", "Connecting"]) {
+          const status = { ...following, Seconds_Behind_Master: null, [column]: value }
+          const facts = { replication: Effect.succeed([following, status]) }
+          assert.strictEqual(yield* tagOf(facts, behind), stopped)
+          assert.strictEqual(yield* tagOf(facts, { role: "replica" }), stopped)
+          assert.strictEqual(yield* tagOf(facts, { role: "any" }), "Healthy")
+        }
       }
       assert.strictEqual(yield* tagOf({}, behind), "Healthy")
       assert.strictEqual(yield* tagOf({}, { ...behind, role: "replica" }), "Unhealthy Mysql/NotReplica")
     })
   )
 
-  it.effect("versions that do not know replicas yet are asked for slaves", () =>
+  it.effect("versions that do not know replicas yet are asked for slaves, and MariaDB for all connections", () =>
     Effect.gen(function* () {
       const unknown = refusedWith(new Database.QueryFailed({ code: "ER_PARSE_ERROR", message: "near REPLICA" }))
-      const replication = Effect.succeed([{ Seconds_Behind_Master: 7 }])
-      const old = being({ replication })
-      const database = asking((sql) =>
-        sql === "SHOW REPLICA STATUS"
-          ? unknown
-          : Effect.scoped(Effect.flatMap(old.connect, (session) => session.query(sql)))
-      )
-      const found = yield* probing(database, { role: "replica", maxReplicationLag: "1 second" }).check
-      assert.deepInclude(signatureOf(found), { _tag: "Mysql/ReplicationLag", lag: Duration.seconds(7) })
+      const replication = Effect.succeed([{ ...following, Seconds_Behind_Master: 7 }])
+      for (const [version, statement] of [
+        ["8.4.6", "SHOW REPLICA STATUS"],
+        ["5.7.44", "SHOW SLAVE STATUS"],
+        ["10.11.19-MariaDB-0+deb12u1", "SHOW ALL REPLICAS STATUS"],
+        ["10.4.34-MariaDB", "SHOW ALL SLAVES STATUS"]
+      ] as const) {
+        const old = being({ replication, variables: { version } })
+        const database = asking((sql) =>
+          /(REPLICAS?|SLAVES?) STATUS/.test(sql) && sql !== statement
+            ? unknown
+            : Effect.scoped(Effect.flatMap(old.connect, (session) => session.query(sql)))
+        )
+        const found = yield* probing(database, { role: "replica", maxReplicationLag: "1 second" }).check
+        assert.deepInclude(signatureOf(found), { _tag: "Mysql/ReplicationLag", lag: Duration.seconds(7) })
+      }
     })
   )
 
@@ -274,7 +312,7 @@ describe("MysqlProbe", () => {
 
   it.live("who is no MySQL is unreachable, and who says nothing is late", () =>
     Effect.gen(function* () {
-      for (const stranger of Object.values(strangers).slice(0, 6)) {
+      for (const stranger of Object.values(strangers).slice(0, 10)) {
         const { abandoned, port } = yield* tcpServer(stranger)
         const found = yield* probing(at(`mysql://probe:s3cret@127.0.0.1:${port}/shop`)).check
         assert.strictEqual(signatureOf(found)._tag, "Mysql/Unreachable")
@@ -307,7 +345,9 @@ describe.skipIf(TestMariaDb.isMissing())("MysqlProbe and MariaDB", () => {
   )
 
   const small = shared(
-    Effect.tap(TestMariaDb.makeWith({ settings: { max_connections: "10" } }), ({ sql }) => sql("CREATE USER probe@'%'"))
+    Effect.tap(TestMariaDb.makeWith({ settings: { "server-id": "3", max_connections: "10" } }), ({ sql }) =>
+      sql("CREATE USER probe@'%'")
+    )
   )
 
   const becomes = (probe: Probe.Probe<Finding>, tag: string) =>
@@ -326,7 +366,7 @@ describe.skipIf(TestMariaDb.isMissing())("MysqlProbe and MariaDB", () => {
       assert.strictEqual(signatureOf(yield* probing(at(url), options).check)._tag, "Mysql/NotReplica")
       assert.deepStrictEqual(yield* probing(asUser(url, "probe")).check, Verdict.healthy)
       const blind = yield* probing(asUser(url, "probe"), options).check
-      assert.strictEqual(blind._tag, "Healthy")
+      assert.strictEqual(blind._tag, "Inconclusive")
       assert.match(JSON.stringify(blind), /grant REPLICATION CLIENT.*grant PROCESS/)
     })
   )
@@ -352,25 +392,71 @@ describe.skipIf(TestMariaDb.isMissing())("MysqlProbe and MariaDB", () => {
       const { sql, url } = yield* replica
       const probe = probing(at(url), { role: "replica", maxReplicationLag: "10 seconds" })
       yield* becomes(probe, "Healthy")
-      yield* sql("STOP SLAVE SQL_THREAD")
-      const found = yield* becomes(probe, "Mysql/ReplicationLag")
-      assert.strictEqual(found._tag, "Degraded")
-      assert.notProperty(signatureOf(found), "lag")
-      yield* sql("START SLAVE SQL_THREAD")
-      yield* becomes(probe, "Healthy")
+      const undemanding = probing(at(url), { role: "replica" })
+      for (const [thread, running] of [
+        ["SQL_THREAD", "Slave_SQL_Running"],
+        ["IO_THREAD", "Slave_IO_Running"]
+      ]) {
+        yield* sql(`STOP SLAVE ${thread}`)
+        for (const one of [probe, undemanding]) {
+          const found = yield* becomes(one, "Mysql/ReplicationStopped")
+          assert.strictEqual(found._tag, "Degraded")
+          assert.include(JSON.stringify(found), `${running} is No`)
+        }
+        yield* sql(`START SLAVE ${thread}`)
+        yield* becomes(probe, "Healthy")
+      }
     })
   )
 
-  it.live("a session that is idle in a transaction is named", () =>
+  it.live("a replica of a named connection is one", () =>
     Effect.gen(function* () {
-      const { url } = yield* primary
-      const session = yield* at(url).connect
-      yield* session.query("START TRANSACTION WITH CONSISTENT SNAPSHOT")
-      const [row] = yield* session.query("SELECT CONNECTION_ID() AS id")
-      // Known in whole seconds only.
+      const { port, sql: onPrimary } = yield* primary
+      const { sql, url } = yield* small
+      const [file, position] = (yield* onPrimary("SHOW MASTER STATUS")).split("\t")
+      const source = `MASTER_HOST = '127.0.0.1', MASTER_PORT = ${port}, MASTER_USER = 'nexo'`
+      yield* sql(`CHANGE MASTER 'shop' TO ${source}, MASTER_LOG_FILE = '${file}', MASTER_LOG_POS = ${position}`)
+      yield* sql("START ALL SLAVES")
+      const demanding = probing(at(url), { role: "replica" })
+      const any = probing(at(url), { role: "any", maxReplicationLag: "1 hour" })
+      yield* becomes(demanding, "Healthy")
+      yield* becomes(any, "Healthy")
+      yield* sql("STOP ALL SLAVES")
+      for (const probe of [demanding, any]) {
+        assert.deepInclude(signatureOf(yield* probe.check), { _tag: "Mysql/ReplicationStopped", connection: "shop" })
+      }
+      yield* sql("RESET SLAVE 'shop' ALL")
+      assert.strictEqual(signatureOf(yield* demanding.check)._tag, "Mysql/NotReplica")
+    })
+  )
+
+  it.live("of the sessions that are idle in a transaction, the longest is named", () =>
+    Effect.gen(function* () {
+      const { sql, url } = yield* primary
+      const begun = Effect.gen(function* () {
+        const session = yield* at(url).connect
+        yield* session.query("START TRANSACTION WITH CONSISTENT SNAPSHOT")
+        const [row] = yield* session.query("SELECT CONNECTION_ID() AS id")
+        return { session, id: Number(row?.["id"]) }
+      })
+      // Time is known in whole seconds only.
+      const aSecondOf = (id: number) =>
+        eventually(
+          `${id} has gone on for a second`,
+          Effect.map(sql(`SELECT time FROM information_schema.processlist WHERE id = ${id}`), (time) =>
+            Number(time) > 0 ? true : undefined
+          )
+        )
+      // At work, and for longer than all others.
+      const busy = yield* begun
+      yield* Effect.forkChild(busy.session.query("SELECT SLEEP(60)"), { startImmediately: true })
+      yield* aSecondOf(busy.id)
+      const { id } = yield* begun
+      yield* aSecondOf(id)
+      yield* begun
       const found = yield* becomes(probing(at(url), { idleInTransaction: "1 millis" }), "Mysql/IdleInTransaction")
       assert.strictEqual(found._tag, "Degraded")
-      assert.deepInclude(signatureOf(found), { connection: Number(row?.["id"]), user: "nexo" })
+      assert.deepInclude(signatureOf(found), { connection: id, user: "nexo" })
       assert.deepStrictEqual(yield* probing(at(url), { idleInTransaction: "1 hour" }).check, Verdict.healthy)
     })
   )
@@ -396,6 +482,25 @@ describe.skipIf(TestMariaDb.isMissing())("MysqlProbe and MariaDB", () => {
       assert.notProperty(signatureOf(full), "used")
       assert.strictEqual(signatureOf(full)._tag, "Mysql/ConnectionsExhausted")
       assert.strictEqual((yield* probing(at(server.url)).check)._tag, "Degraded")
+    })
+  )
+
+  it.live("a limit of the probe's own account says nothing of the server", () =>
+    Effect.gen(function* () {
+      const { sql, url } = yield* primary
+      yield* sql(
+        "CREATE USER hasty@'%' WITH MAX_QUERIES_PER_HOUR 1; CREATE USER single@'%' WITH MAX_USER_CONNECTIONS 1"
+      )
+      const single = asUser(url, "single")
+      yield* single.connect
+      for (const [database, limit] of [
+        [asUser(url, "hasty"), "max_queries_per_hour"],
+        [single, "max_user_connections"]
+      ] as const) {
+        const found = yield* probing(database).check
+        assert.strictEqual(found._tag, "Inconclusive", limit)
+        assert.include(JSON.stringify(found), limit)
+      }
     })
   )
 
@@ -452,7 +557,7 @@ describe.skipIf(TestMariaDb.isMissing())("MysqlProbe and MariaDB", () => {
           MysqlProbe.make({
             name: "shop",
             database: at(`mysql://probe@127.0.0.1:${port}`),
-            timeout: "50 millis"
+            timeout: "20 millis"
           })
       ),
       "Mysql/AccessDenied": Effect.map(primary, ({ url }) =>
@@ -475,8 +580,12 @@ describe.skipIf(TestMariaDb.isMissing())("MysqlProbe and MariaDB", () => {
       ),
       "Mysql/ReplicationLag": Effect.sync(() => {
         const options = { role: "replica", maxReplicationLag: "1 minute" } as const
-        const database = being({ replication: Effect.succeed([{ Seconds_Behind_Master: 61 }]) })
+        const database = being({ replication: Effect.succeed([{ ...following, Seconds_Behind_Master: 61 }]) })
         return MysqlProbe.make({ name: "shop", database, ...options })
+      }),
+      "Mysql/ReplicationStopped": Effect.sync(() => {
+        const database = being({ replication: Effect.succeed([{ ...following, Slave_SQL_Running: "No" }]) })
+        return MysqlProbe.make({ name: "shop", database, role: "replica" })
       }),
       "Mysql/IdleInTransaction": Effect.sync(() => {
         const database = being({ idle: Effect.succeed([{ id: 42, user: "shop", seconds: 61 }]) })

@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Probe from "@nexobot/core/Probe"
 import type * as ProcessIdentity from "@nexobot/core/ProcessIdentity"
-import { ProcessTable } from "@nexobot/core/ProcessTable"
+import { ProcessTable, Unsupported } from "@nexobot/core/ProcessTable"
 import * as Redaction from "@nexobot/core/Redaction"
 import * as Verdict from "@nexobot/core/Verdict"
 import { refusal } from "@nexobot/testing/Expect"
@@ -176,6 +176,19 @@ describe("PortProbe", () => {
     })
   )
 
+  it.live("what cannot be read for want of file descriptors says nothing", () =>
+    Effect.gen(function* () {
+      const { port } = yield* listener()
+      const failing = Effect.fail(new Unsupported({ feature: "reading", platform: "linux", code: "EMFILE" }))
+      for (const answers of [{ listening: () => failing }, { all: failing }, { sockets: () => failing }]) {
+        assert.deepStrictEqual(
+          yield* TestProcessTable.answering(answers)(probing(port, undefined).check),
+          Verdict.inconclusive("reading: /proc could not be read (EMFILE)")
+        )
+      }
+    })
+  )
+
   it.live("a listener that is gone at the second look is nobody", () =>
     Effect.gen(function* () {
       const port = yield* freePort
@@ -247,12 +260,23 @@ describe("PortProbe", () => {
   })
 })
 
+/** The probe in a table of nobody but these, as looking at every process of a busy machine takes its time. */
+const among = <S extends Verdict.Signature>(probe: Probe.Probe<S>, ...identities: ReadonlyArray<Identity>) =>
+  Effect.gen(function* () {
+    const { stat } = yield* ProcessTable
+    const found = yield* Effect.forEach(identities, ({ pid }) => stat(pid))
+    const all = Effect.succeed(found.filter((one) => one !== undefined))
+    return { ...probe, check: TestProcessTable.answering({ all })(probe.check) }
+  })
+
 probeContract<PortProbe.HeldByOrphan | PortProbe.HeldByForeigner>("PortProbe", {
   situations: {
     Healthy: Effect.map(listener(), ({ identity, port }) => probing(port, identity)),
-    "Port/HeldByOrphan": Effect.map(listener(), ({ identity, port }) => probing(port, undefined, [identity])),
-    "Port/HeldByForeigner": Effect.flatMap(listener(), ({ port }) =>
-      Effect.map(idle, (identity) => probing(port, identity))
+    "Port/HeldByOrphan": Effect.flatMap(listener(), ({ identity, port }) =>
+      among(probing(port, undefined, [identity]), identity)
+    ),
+    "Port/HeldByForeigner": Effect.flatMap(listener(), ({ identity: holder, port }) =>
+      Effect.flatMap(idle, (identity) => among(probing(port, identity), holder, identity))
     ),
     Inconclusive: Effect.map(freePort, (port) =>
       provided(PortProbe.make({ name: "port", port, process: "web" }), TestProcessControl.readOnly({}))

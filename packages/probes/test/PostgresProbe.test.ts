@@ -22,7 +22,7 @@ import { freePort, signatureOf, tcpServer } from "./support.ts"
 
 type Options = Omit<PostgresProbe.PostgresProbeOptions, "name" | "database">
 
-type Finding = PostgresProbe.Signatures<PostgresProbe.PostgresProbeOptions>
+type Finding = PostgresProbe.Found<PostgresProbe.PostgresProbeOptions>
 
 /** The general case: any option may be given. */
 const probing = (database: Database.Database, options: Options = {}): Probe.Probe<Finding> =>
@@ -226,7 +226,7 @@ describe("PostgresProbe", () => {
 
   it.live("who is no Postgres is unreachable, and who says nothing is late", () =>
     Effect.gen(function* () {
-      for (const stranger of Object.values(strangers).slice(0, 6)) {
+      for (const stranger of Object.values(strangers).slice(0, 10)) {
         const { abandoned, port } = yield* tcpServer(stranger)
         const found = yield* probing(at(`postgres://probe:s3cret@127.0.0.1:${port}/shop`)).check
         assert.strictEqual(signatureOf(found)._tag, "Postgres/Unreachable")
@@ -324,6 +324,23 @@ describe.skipIf(TestPostgres.isMissing())("PostgresProbe and Postgres", () => {
     })
   )
 
+  it.live("a standby that restarts while nothing changes on the primary is not behind", () =>
+    Effect.gen(function* () {
+      const server = yield* standby
+      yield* server.kill
+      yield* server.start
+      yield* server.ready
+      // What it received counts from the beginning of a segment on, and what it replayed from where it was.
+      const ahead = "SELECT pg_last_wal_replay_lsn() > pg_last_wal_receive_lsn() FROM pg_stat_wal_receiver"
+      yield* eventually(
+        "it is connected",
+        Effect.map(server.sql(ahead), (answer) => (answer === "t" ? true : undefined))
+      )
+      const probe = probing(at(server.url), { role: "standby", maxReplicationLag: "50 millis" })
+      assert.deepStrictEqual(yield* probe.check, Verdict.healthy)
+    })
+  )
+
   it.live("read-only by a setting of the user, the database or the server is ReadOnly too", () =>
     Effect.gen(function* () {
       const { sql, url } = yield* primary
@@ -338,9 +355,17 @@ describe.skipIf(TestPostgres.isMissing())("PostgresProbe and Postgres", () => {
   it.live("idle in transaction: the longest is named; who may not see it is told so", () =>
     Effect.gen(function* () {
       const { url } = yield* primary
+      // Longer than the one that is meant: a session that has nothing to do, and one that is at work.
+      const elsewhere = yield* Effect.all([at(url).connect, at(url).connect])
+      yield* elsewhere[0].query("SELECT 1")
+      yield* elsewhere[1].query("BEGIN")
+      yield* Effect.forkChild(elsewhere[1].query("SELECT pg_sleep(60)"), { startImmediately: true })
       const session = yield* at(`${url}?application_name=importer`).connect
       yield* session.query("BEGIN")
       const [row] = yield* session.query("SELECT pg_backend_pid() AS pid")
+      const later = yield* at(`${url}?application_name=later`).connect
+      yield* later.query("BEGIN")
+      yield* later.query("SELECT pg_sleep(0.01)")
       const options = { idleInTransaction: "1 millis" } as const
       const found = yield* probing(asUser(url, "watcher"), options).check
       assert.strictEqual(found._tag, "Degraded")
@@ -378,6 +403,21 @@ describe.skipIf(TestPostgres.isMissing())("PostgresProbe and Postgres", () => {
       assert.notProperty(signatureOf(full), "used")
       assert.strictEqual(signatureOf(full)._tag, "Postgres/ConnectionsExhausted")
       assert.strictEqual((yield* probing(at(url)).check)._tag, "Degraded")
+    })
+  )
+
+  it.live("a limit of the probe's own role says nothing of the server; one of the database does", () =>
+    Effect.gen(function* () {
+      const { sql, url } = yield* primary
+      yield* sql("CREATE ROLE limited LOGIN CONNECTION LIMIT 1; CREATE DATABASE narrow CONNECTION LIMIT 0")
+      const database = asUser(url, "limited")
+      yield* database.connect
+      const limited = yield* probing(database).check
+      assert.strictEqual(limited._tag, "Inconclusive")
+      assert.match(JSON.stringify(limited), /too many connections for role/)
+      const narrow = yield* probing(asUser(url, "probe").withDatabase("narrow")).check
+      assert.strictEqual(narrow._tag, "Unhealthy")
+      assert.strictEqual(signatureOf(narrow)._tag, "Postgres/ConnectionsExhausted")
     })
   )
 
@@ -443,7 +483,7 @@ describe.skipIf(TestPostgres.isMissing())("PostgresProbe and Postgres", () => {
           PostgresProbe.make({
             name: "shop",
             database: at(`postgres://probe@127.0.0.1:${port}`),
-            timeout: "50 millis"
+            timeout: "20 millis"
           })
       ),
       "Postgres/AccessDenied": Effect.map(primary, ({ url }) =>

@@ -4,10 +4,11 @@ import * as Path from "node:path"
 
 import { assert, describe, expectTypeOf, it } from "@effect/vitest"
 import type * as Probe from "@nexobot/core/Probe"
+import { ProcessTable } from "@nexobot/core/ProcessTable"
 import * as Verdict from "@nexobot/core/Verdict"
 import { refusal } from "@nexobot/testing/Expect"
 import * as TestFolder from "@nexobot/testing/TestFolder"
-import { deceased, idle, reaches, zombie } from "@nexobot/testing/TestProcess"
+import { deceased, idle, reaches, start, zombie } from "@nexobot/testing/TestProcess"
 import { answering } from "@nexobot/testing/TestProcessTable"
 import * as Effect from "effect/Effect"
 
@@ -111,6 +112,31 @@ describe("ProcessProbe.makePidFile", () => {
     })
   )
 
+  it.live("one that a debugger holds is stopped as well", () =>
+    Effect.gen(function* () {
+      const identity = yield* idle
+      const table = yield* ProcessTable
+      const traced = answering({
+        stat: (pid) => Effect.map(table.stat(pid), (stat) => stat && { ...stat, state: "t" })
+      })
+      const verdict = yield* traced(probing(yield* fileOf(identity)).check)
+      assert.strictEqual(signatureOf(verdict)._tag, "Process/Stopped")
+    })
+  )
+
+  it.live("of a long command line, the beginning is looked at", () =>
+    Effect.gen(function* () {
+      const path = yield* fileOf(yield* idle)
+      const found = (commandLine: string) =>
+        Effect.map(
+          answering({ commandLine: () => Effect.succeed(commandLine) })(probing(path, { program: "needle" }).check),
+          ({ _tag }) => _tag
+        )
+      assert.strictEqual(yield* found(`${"x".repeat(8186)}needle`), "Healthy")
+      assert.strictEqual(yield* found(`${"x".repeat(8187)}needle`), "Unhealthy")
+    })
+  )
+
   it.live("what it does is looked at, too", () =>
     Effect.gen(function* () {
       const path = yield* fileOf(yield* idle)
@@ -136,9 +162,13 @@ describe("ProcessProbe.makePidFile", () => {
       const folder = yield* TestFolder.make
       const pipe = Path.join(folder, "pipe")
       assert.strictEqual(ChildProcess.spawnSync("mkfifo", [pipe]).status, 0)
+      const { pid } = yield* start("sh", "-c", 'echo hi >"$0"', pipe)
+      yield* reaches(pid, "S")
       for (const path of [folder, pipe, yield* file("1".repeat(5000))]) {
         assert.strictEqual((yield* probing(path).check)._tag, "Inconclusive")
       }
+      // The pipe was not even touched: who waits for its reader still does.
+      assert.strictEqual(ChildProcess.spawnSync("timeout", ["10", "cat", pipe], { encoding: "utf8" }).stdout, "hi\n")
     })
   )
 
@@ -164,6 +194,7 @@ describe("ProcessProbe.makePidFile", () => {
       [{ pidFile: "" }, "pidFile"],
       [{ program: "(" }, "program"],
       [{ maxCpu: -1 }, "maxCpu"],
+      [{ timeout: 0 }, "timeout"],
       [{ settle: 1 }, "settle"]
     ]
     for (const [options, option] of refused) {

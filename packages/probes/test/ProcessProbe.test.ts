@@ -5,6 +5,7 @@ import * as Verdict from "@nexobot/core/Verdict"
 import { refusal } from "@nexobot/testing/Expect"
 import { deceased, idle, reaches, zombie } from "@nexobot/testing/TestProcess"
 import * as TestProcessControl from "@nexobot/testing/TestProcessControl"
+import { answering } from "@nexobot/testing/TestProcessTable"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 
@@ -70,6 +71,18 @@ describe("ProcessProbe", () => {
           ])
         )
       }
+    })
+  )
+
+  it.live("a debugger holds it: Stopped", () =>
+    Effect.gen(function* () {
+      const identity = yield* idle
+      const table = yield* ProcessTable
+      const traced = answering({
+        stat: (pid) => Effect.map(table.stat(pid), (stat) => stat && { ...stat, state: "t" })
+      })
+      const verdict = yield* traced(probing({ identity }).check)
+      assert.strictEqual(signatureOf(verdict)._tag, "Process/Stopped")
     })
   )
 

@@ -97,6 +97,50 @@ describe("ProcessProbe: memory", () => {
   )
 })
 
+/** Nobody may read what processes share. */
+const hiding = answering({ proportionalMemory: () => Effect.succeed(undefined) })
+
+describe("ProcessProbe: memory that may not be read", () => {
+  it.live("of a tree whose members' shared memory is hidden, only too little can be told", () =>
+    Effect.gen(function* () {
+      const identity = yield* parentOf("")
+      const { pid } = identity
+      const table = yield* ProcessTable
+      const child = yield* eventually(
+        "its child is there",
+        Effect.map(table.all, (all) => all.find(({ parent }) => parent === pid))
+      )
+      const check = (options: Options, hidden = true) => {
+        const part = answering({
+          proportionalMemory: (asked) => Effect.succeed(asked === child.pid && hidden ? undefined : 600)
+        })
+        return part(telling(() => ({ memory: 1000 }))(probing({ identity }, options).check))
+      }
+      const unknown = Verdict.inconclusive(`web (${pid}): what process ${child.pid} shares may not be read`)
+      assert.deepStrictEqual(yield* check({ maxMemory: 1599, tree: true }), unknown)
+      assert.deepStrictEqual(yield* check({ maxMemory: 1600, tree: true }), Verdict.healthy)
+      assert.strictEqual(nameOf(yield* check({ maxMemory: 1199, tree: true }, false)), "Process/MemoryHigh")
+      assert.strictEqual(nameOf(yield* check({ maxMemory: 999 })), "Process/MemoryHigh")
+      // One that is there no more has none, and hides nothing.
+      const gone = answering({
+        usage: (asked) => Effect.succeed(asked === child.pid ? undefined : { ...ordinary, memory: 1000 })
+      })
+      const part = answering({
+        proportionalMemory: (asked) => Effect.succeed(asked === child.pid ? undefined : 600)
+      })
+      const tree = probing({ identity }, { maxMemory: 599, tree: true })
+      assert.strictEqual(nameOf(yield* part(gone(tree.check))), "Process/MemoryHigh")
+    })
+  )
+
+  it.live("a single process has what is resident, though its tree was asked for", () =>
+    Effect.gen(function* () {
+      const probe = probing({ identity: yield* idle }, { maxMemory: 999, tree: true })
+      assert.strictEqual(nameOf(yield* hiding(telling(() => ({ memory: 1000 }))(probe.check))), "Process/MemoryHigh")
+    })
+  )
+})
+
 describe("ProcessProbe: processors", () => {
   it.live("a busy loop: CpuHigh; a process that sleeps: healthy", () =>
     Effect.gen(function* () {
@@ -244,11 +288,10 @@ describe("ProcessProbe: the heartbeat", () => {
       process.kill(identity.pid, "SIGUSR2")
       const signature = yield* finding("Process/EventLoopBlocked", probe)
       assert.deepInclude(signature, { process: "web", pid: identity.pid, maxAge: Duration.millis(700) })
-      assert.deepStrictEqual(
-        yield* probing({ identity, state: "Starting" }, beating(path, "700 millis")).check,
-        Verdict.healthy,
-        "never while it starts"
-      )
+      for (const state of ["Starting", "Stopping"] as const) {
+        const between = probing({ identity, state }, beating(path, "700 millis"))
+        assert.deepStrictEqual(yield* between.check, Verdict.healthy, `never while it is ${state}`)
+      }
     })
   )
 
@@ -258,7 +301,8 @@ describe("ProcessProbe: the heartbeat", () => {
       const path = yield* place
       yield* Heartbeat.write(path)
       yield* TestClock.adjust("61 seconds")
-      const check = (age: number | undefined) => telling(() => ({ age }))(probing({ identity }, beating(path)).check)
+      const check = (age: number | undefined, uptime?: Duration.Duration) =>
+        telling(() => ({ age }))(probing({ identity, uptime }, beating(path)).check)
       assert.deepStrictEqual(yield* check(60_000), Verdict.healthy)
       const [age, maxAge] = [Duration.seconds(61), Duration.minutes(1)]
       const blocked = Verdict.unhealthy(
@@ -266,7 +310,13 @@ describe("ProcessProbe: the heartbeat", () => {
         [`web (${identity.pid}) runs, and its last heartbeat was 1m 1s ago`]
       )
       assert.deepStrictEqual(yield* check(60_001), blocked)
-      assert.deepStrictEqual(yield* check(undefined), blocked)
+      // In some containers, only its supervisor knows how long it runs.
+      assert.deepStrictEqual(yield* check(undefined, Duration.seconds(60)), Verdict.healthy)
+      assert.deepStrictEqual(yield* check(undefined, Duration.seconds(61)), blocked)
+      assert.deepStrictEqual(
+        yield* check(undefined),
+        Verdict.inconclusive(`web (${identity.pid}) has an old heartbeat, and nobody says how long it runs`)
+      )
     })
   )
 
@@ -330,6 +380,8 @@ describe("ProcessProbe.make", () => {
       [{ stuckAfter: 0 }, "stuckAfter"],
       [{ tree: 1, maxCpu: 1 }, "tree"],
       [{ tree: true }, "tree"],
+      [{ timeout: 1 }, "timeout"],
+      [{ timeout: 0, heartbeat: { path: "/x", maxAge: 1 } }, "timeout"],
       [{ heartbeat: "/x" }, "heartbeat"],
       [{ heartbeat: { path: "", maxAge: 1 } }, "heartbeat.path"],
       [{ heartbeat: { path: "/x" } }, "heartbeat.maxAge"],

@@ -2,6 +2,7 @@ import * as ChildProcess from "node:child_process"
 import * as Fs from "node:fs"
 import * as Net from "node:net"
 import * as Path from "node:path"
+import * as Tls from "node:tls"
 
 import { assert, describe, it } from "@effect/vitest"
 import * as Probe from "@nexobot/core/Probe"
@@ -18,6 +19,7 @@ import * as Fiber from "effect/Fiber"
 import * as Redacted from "effect/Redacted"
 import { expectTypeOf } from "vitest"
 
+import { codeOfConnection } from "../src/internal/redisConversation.ts"
 import * as RedisProbe from "../src/RedisProbe.ts"
 import { probeContract } from "./ProbeContract.ts"
 import { freePort, httpServer, signatureOf, tcpServer } from "./support.ts"
@@ -33,6 +35,11 @@ const found = <S extends Verdict.Signature>(probe: Probe.Probe<S>) => Effect.map
 /** Says this to whatever it is asked. */
 const saying = (text: string | Buffer, after = 0) =>
   tcpServer((socket) => socket.once("data", () => setTimeout(() => socket.write(text), after)))
+
+const failedWith = (code: string) => Object.assign(new Error(code), { code })
+
+/** Of both, the write and the read. */
+const done = ":0\r\n:0\r\n"
 
 const info = (text: string) => `$${Buffer.byteLength(text)}\r\n${text}\r\n`
 
@@ -103,6 +110,9 @@ const orphaned = Effect.gen(function* () {
   return { primary, replica, probe }
 })
 
+/** It has lost its primary, and does not answer without it. */
+const stale = Effect.tap(orphaned, ({ replica }) => replica.ask("CONFIG SET replica-serve-stale-data no"))
+
 /** With a certificate of its own, for localhost and 127.0.0.1. */
 const withTls = Effect.gen(function* () {
   const folder = yield* TestFolder.make
@@ -131,6 +141,7 @@ const always = new Set<string>([
   "Redis/Busy",
   "Redis/TooManyClients",
   "Redis/WritesRefused",
+  "Redis/ReadsRefused",
   "Redis/MemoryHigh",
   "Redis/SaveFailing"
 ])
@@ -157,7 +168,7 @@ describe("RedisProbe", () => {
       assert.deepInclude(yield* found(at(closing)), { _tag: "Redis/Unreachable", code: "closed without an answer" })
       const resetting = yield* tcpServer((socket) => socket.once("data", () => socket.resetAndDestroy()))
       assert.deepInclude(yield* found(at(resetting)), { _tag: "Redis/Unreachable", code: "ECONNRESET" })
-      const agreeing = yield* saying("+OK\r\n+OK\r\n")
+      const agreeing = yield* saying("+OK\r\n".repeat(3))
       assert.deepInclude(yield* found(at(agreeing)), { code: "no Redis with data answers there" })
     })
   )
@@ -190,14 +201,14 @@ describe("RedisProbe", () => {
   it.live("an INFO of strange bytes is bounded, and is judged by what makes sense in it", () =>
     Effect.gen(function* () {
       const noise = Buffer.alloc(500_000, 0xff).toString("latin1")
-      const server = yield* saying(`${info(`role:master\r\nmaxclients:x\r\nmaxmemory:-1\r\n${noise}`)}:0\r\n`)
+      const server = yield* saying(`${info(`role:master\r\nmaxclients:x\r\nmaxmemory:-1\r\n${noise}`)}${done}`)
       assert.deepStrictEqual(yield* at(server).check, Verdict.healthy)
     })
   )
 
   it.live("maxReplicaLag: a replica that has been silent for longer is degraded", () =>
     Effect.gen(function* () {
-      const { port } = yield* saying(`${lagging}:0\r\n`)
+      const { port } = yield* saying(`${lagging}${done}`)
       const options = { ...patience, port, role: "primary" } as const
       assert.deepStrictEqual(
         yield* RedisProbe.make({ ...options, maxReplicaLag: "59 seconds" }).check,
@@ -208,12 +219,24 @@ describe("RedisProbe", () => {
       )
       assert.deepStrictEqual(yield* RedisProbe.make({ ...options, maxReplicaLag: "60 seconds" }).check, Verdict.healthy)
       assert.deepStrictEqual(yield* RedisProbe.make(options).check, Verdict.healthy)
+      const heard = "role:slave\r\nmaster_host:10.0.0.1\r\nmaster_port:6379\r\nmaster_link_status:up\r\n"
+      const silentFor = yield* saying(`${info(`${heard}master_last_io_seconds_ago:60\r\n`)}${done}`)
+      const replica = { ...patience, port: silentFor.port, role: "replica" } as const
+      assert.deepStrictEqual(
+        signatureOf(yield* RedisProbe.make({ ...replica, maxReplicaLag: "59 seconds" }).check),
+        new RedisProbe.ReplicaLag({
+          target: target(silentFor),
+          replica: `127.0.0.1:${silentFor.port}`,
+          lag: Duration.minutes(1)
+        })
+      )
+      assert.deepStrictEqual(yield* RedisProbe.make({ ...replica, maxReplicaLag: "60 seconds" }).check, Verdict.healthy)
     })
   )
 
   it.live("degradedAfter: who answers later is slow", () =>
     Effect.gen(function* () {
-      const server = yield* saying(`${info("role:master\r\n")}:0\r\n`, 50)
+      const server = yield* saying(`${info("role:master\r\n")}${done}`, 50)
       const slow = signatureOf(
         yield* RedisProbe.make({ ...patience, port: server.port, degradedAfter: "10 millis" }).check
       )
@@ -226,17 +249,30 @@ describe("RedisProbe", () => {
   it.live("refusals: of the user's rights, of what it does not know, and of writes", () =>
     Effect.gen(function* () {
       const told = info("role:master\r\n")
+      const noReads = "-MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.\r\n"
       const cases: ReadonlyArray<readonly [string, string]> = [
-        ["-NOPERM no\r\n-NOPERM no\r\n", "Inconclusive"],
-        [`-ERR unknown command 'INFO'\r\n:0\r\n`, "Inconclusive"],
-        [`${told}-NOPERM no\r\n`, "Healthy"],
-        [`${told}-MOVED 1 10.0.0.1:6379\r\n`, "Healthy"],
-        [`${told}-ERR unknown command 'SETRANGE'\r\n`, "Healthy"],
-        [`${told}-CLUSTERDOWN The cluster is down\r\n`, "Redis/WritesRefused"],
-        [`${told}-NOREPLICAS Not enough good replicas to write.\r\n`, "Redis/WritesRefused"],
-        [`${told}-BUSY Redis is busy\r\n`, "Redis/Busy"],
-        [`${info("role:slave\r\n")}-READONLY no\r\n`, "Healthy"],
-        [`${info("role:slave\r\n")}-OOM no\r\n`, "Healthy"]
+        ["-NOPERM no\r\n".repeat(3), "Inconclusive"],
+        [`-ERR unknown command 'INFO'\r\n${done}`, "Inconclusive"],
+        [`${told}-NOPERM no\r\n-NOPERM no\r\n`, "Healthy"],
+        [`${told}-MOVED 1 10.0.0.1:6379\r\n-MOVED 1 10.0.0.1:6379\r\n`, "Healthy"],
+        [`${told}-ERR unknown command 'SETRANGE'\r\n-WRONGTYPE no\r\n`, "Healthy"],
+        // It has just become a replica.
+        [`${told}-READONLY You can't write against a read only replica.\r\n:0\r\n`, "Healthy"],
+        [`${told}-CLUSTERDOWN The cluster is down\r\n:0\r\n`, "Redis/WritesRefused"],
+        [
+          `${told}-CLUSTERDOWN The cluster is down\r\n`.concat("-CLUSTERDOWN The cluster is down\r\n"),
+          "Redis/ReadsRefused"
+        ],
+        [`${told}-NOREPLICAS Not enough good replicas to write.\r\n:0\r\n`, "Redis/WritesRefused"],
+        [`${told}-BUSY Redis is busy\r\n-BUSY Redis is busy\r\n`, "Redis/Busy"],
+        [`${told}:0\r\n-BUSY Redis is busy\r\n`, "Redis/Busy"],
+        // It began after INFO.
+        [`${told}-LOADING Redis is loading the dataset in memory\r\n:0\r\n`, "Redis/Loading"],
+        [`${told}:0\r\n-LOADING Redis is loading the dataset in memory\r\n`, "Redis/Loading"],
+        [`${told}${noReads}:0\r\n`, "Redis/ReadsRefused"],
+        [`${info("role:slave\r\n")}-READONLY no\r\n:0\r\n`, "Healthy"],
+        [`${info("role:slave\r\n")}-OOM no\r\n:0\r\n`, "Healthy"],
+        [`${info("role:slave\r\n")}${noReads.repeat(2)}`, "Redis/ReadsRefused"]
       ]
       for (const [said, expected] of cases) {
         const verdict = yield* at(yield* saying(said)).check
@@ -249,11 +285,84 @@ describe("RedisProbe", () => {
 
   it.live("a user or a password in a message that repeats them is not shown", () =>
     Effect.gen(function* () {
-      const server = yield* saying(`-ERR unknown command 'AUTH', with args beginning with: '${secret}'\r\n`.repeat(3))
+      const server = yield* saying(`-ERR unknown command 'AUTH', with args beginning with: '${secret}'\r\n`.repeat(4))
       const probe = RedisProbe.make({ ...patience, port: server.port, password: Redacted.make(secret) })
       const verdict = yield* probe.check
       assert.deepInclude(signatureOf(verdict), { _tag: "Redis/AccessDenied", code: "ERR" })
       assert.notInclude(JSON.stringify([verdict, probe]), secret)
+      const shouted = Redacted.make("HUNTER_TWO")
+      const loud = yield* saying(`-HUNTER_TWO\r\n${info("role:master\r\n")}-HUNTER_TWO\r\n-HUNTER_TWO\r\n`)
+      const greeted = yield* RedisProbe.make({ ...patience, port: loud.port, password: shouted }).check
+      assert.strictEqual(signatureOf(greeted)._tag, "Redis/AccessDenied")
+      assert.notInclude(JSON.stringify(greeted), "HUNTER_TWO")
+    })
+  )
+
+  it.live("codes and addresses that others tell are bounded and redacted", () =>
+    Effect.gen(function* () {
+      const long = yield* saying(`${info("role:master\r\n")}-${"A".repeat(4000)}\r\n:0\r\n`)
+      assert.deepStrictEqual(yield* at(long).check, Verdict.healthy, "no code of Redis")
+      const address = "password=hunter2hunter2"
+      const replica = yield* saying(
+        `${info(`role:master\r\nslave0:ip=${address},port=${"1".repeat(9000)},state=online,lag=60\r\n`)}${done}`
+      )
+      const options = { ...patience, port: replica.port, role: "primary", maxReplicaLag: "1 second" } as const
+      const late = yield* RedisProbe.make(options).check
+      assert.strictEqual(signatureOf(late)._tag, "Redis/ReplicaLag")
+      const primary = yield* saying(`${info(`role:slave\r\nmaster_host:${address}\r\nmaster_port:1\r\n`)}${done}`)
+      const asPrimary = yield* RedisProbe.make({ ...patience, port: primary.port, role: "primary" }).check
+      const asReplica = yield* RedisProbe.make({ ...patience, port: primary.port, role: "replica" }).check
+      for (const verdict of [late, asPrimary, asReplica]) {
+        assert.notInclude(JSON.stringify(verdict), "hunter2")
+        assert.isBelow(JSON.stringify(verdict).length, 1000)
+      }
+    })
+  )
+
+  it.live("who denies access and closes the connection denies access", () =>
+    Effect.gen(function* () {
+      const password = Redacted.make("wrong")
+      const asking = (said: string) =>
+        Effect.flatMap(
+          tcpServer((socket) => socket.once("data", () => socket.end(said))),
+          ({ port }) => RedisProbe.make({ ...patience, port, password }).check
+        )
+      const denied = signatureOf(yield* asking("-WRONGPASS invalid username-password pair\r\n"))
+      assert.deepInclude(denied, { _tag: "Redis/AccessDenied", code: "WRONGPASS" })
+      assert.strictEqual(signatureOf(yield* asking("-ERR no backend\r\n"))._tag, "Redis/Unreachable")
+    })
+  )
+
+  it("of several addresses, one that tells of the other side counts", () => {
+    const all = (...codes: ReadonlyArray<string>) =>
+      codeOfConnection(Object.assign(new AggregateError(codes.map(failedWith)), { code: codes[0] }))
+    assert.strictEqual(all("EADDRNOTAVAIL", "ECONNREFUSED"), "ECONNREFUSED")
+    assert.strictEqual(all("ENETUNREACH", "EADDRNOTAVAIL"), "ENETUNREACH")
+    assert.strictEqual(codeOfConnection(failedWith("ECONNRESET")), "ECONNRESET")
+  })
+
+  it.live("tls: where the connection stands and no handshake comes, it is connected", () =>
+    Effect.gen(function* () {
+      const { port } = yield* silent
+      const probe = RedisProbe.make({ name: "redis", port, tls: true, timeout: "300 millis" })
+      assert.deepInclude(yield* found(probe), { _tag: "Redis/Timeout", connected: true })
+    })
+  )
+
+  it.live("tls: what only the connection refuses makes the check inconclusive", () =>
+    Effect.gen(function* () {
+      const { port } = yield* silent
+      const probe = RedisProbe.make({ ...patience, port, tls: true })
+      yield* Effect.acquireRelease(
+        Effect.sync(() => {
+          const before = Tls.DEFAULT_MIN_VERSION
+          Reflect.set(process.getBuiltinModule("node:tls"), "DEFAULT_MIN_VERSION", "TLSv9")
+          return before
+        }),
+        (before) => Effect.sync(() => Reflect.set(process.getBuiltinModule("node:tls"), "DEFAULT_MIN_VERSION", before))
+      )
+      const reason = `rediss://127.0.0.1:${port}/0 cannot be asked: ERR_TLS_INVALID_PROTOCOL_VERSION`
+      assert.deepStrictEqual(yield* probe.check, Verdict.inconclusive(reason))
     })
   )
 
@@ -291,6 +400,19 @@ describe("RedisProbe", () => {
     assert.isTrue(Equal.equals(asked({ url: Redacted.make(url) }), asked(parts)))
     assert.isFalse(Equal.equals(asked({ ...parts, password: Redacted.make("other") }), asked(parts)))
     assert.isFalse(Equal.equals(asked({ ...parts, role: "primary" }), asked(parts)))
+    const ca = Buffer.from(Tls.rootCertificates[0] ?? "")
+    const trusting = (tls: RedisProbe.RedisTlsOptions) => asked({ ...parts, tls })
+    const before = trusting({ ca })
+    assert.isTrue(Equal.equals(before, trusting({ ca: Buffer.from(ca) })))
+    ca.fill(0x0a)
+    assert.isTrue(Equal.equals(before, trusting({ ca: Buffer.from(Tls.rootCertificates[0] ?? "") })))
+    assert.isFalse(Equal.equals(before, trusting({})))
+    assert.isFalse(
+      Equal.equals(
+        trusting({ checkServerIdentity: () => undefined }),
+        trusting({ checkServerIdentity: () => undefined })
+      )
+    )
   })
 
   it("has the signatures of its options, in its type and at run time", () => {
@@ -333,6 +455,15 @@ describe("RedisProbe", () => {
       [{ password: secret }, "password"],
       [{ database: -1 }, "database"],
       [{ tls: "yes" }, "tls"],
+      [{ tls: null }, "tls"],
+      [{ tls: { key: secret } }, "tls"],
+      [{ tls: { minVersion: "TLSv9" } }, "tls"],
+      [{ tls: { caa: "x" } }, "tls.caa"],
+      [{ tls: { path: "/run/other.sock" } }, "tls.path"],
+      [{ tls: { secureContext: Tls.createSecureContext() } }, "tls.secureContext"],
+      [{ tls: { servername: 1 } }, "tls.servername"],
+      [{ tls: { rejectUnauthorized: "no" } }, "tls.rejectUnauthorized"],
+      [{ tls: { checkServerIdentity: true } }, "tls.checkServerIdentity"],
       [{ role: "master" }, "role"],
       [{ maxReplicaLag: "5 seconds" }, "maxReplicaLag"],
       [{ maxReplicaLag: 1, role: "primary" }, "maxReplicaLag"],
@@ -346,7 +477,7 @@ describe("RedisProbe", () => {
     for (const [options, option] of refused) {
       const error = refusal(() => RedisProbe.make({ name: "redis", ...options }))
       assert.deepStrictEqual([error.module, error.option], ["RedisProbe", option], JSON.stringify(options))
-      if (option === "url" || option === "password")
+      if (["url", "password", "tls"].includes(option))
         assert.notInclude(`${error.message} ${String(error.value)}`, secret)
     }
     assert.strictEqual(refusal(() => RedisProbe.make({ name: "" })).option, "name")
@@ -375,10 +506,10 @@ describe.skipIf(TestRedis.isMissing())("RedisProbe and Redis", () => {
     Effect.gen(function* () {
       const redis = yield* TestRedis.make
       yield* redis.freeze
-      const impatient = RedisProbe.make({ name: "redis", port: redis.port, timeout: "1 second" })
+      const impatient = RedisProbe.make({ name: "redis", port: redis.port, timeout: "300 millis" })
       assert.deepStrictEqual(
         signatureOf(yield* impatient.check),
-        new RedisProbe.Timeout({ target: target(redis), after: Duration.seconds(1), connected: true })
+        new RedisProbe.Timeout({ target: target(redis), after: Duration.millis(300), connected: true })
       )
       yield* redis.thaw
       assert.deepStrictEqual(yield* at(redis).check, Verdict.healthy)
@@ -516,6 +647,9 @@ describe.skipIf(TestRedis.isMissing())("RedisProbe and Redis", () => {
         primary: `127.0.0.1:${primary.port}`
       })
       assert.deepStrictEqual(yield* at(replica).check, Verdict.healthy, "nobody said what it should be")
+      yield* replica.ask("CONFIG SET replica-serve-stale-data no")
+      assert.deepInclude(yield* found(at(replica)), { _tag: "Redis/ReadsRefused", code: "MASTERDOWN" })
+      assert.strictEqual((yield* found(probe))._tag, "Redis/ReplicaLinkDown", "that says more")
       yield* primary.restart
       yield* eventually(
         "it follows again",
@@ -547,7 +681,7 @@ describe.skipIf(TestRedis.isMissing())("RedisProbe and Redis", () => {
       assert.deepInclude(strange, { _tag: "Redis/Unreachable", code: "DEPTH_ZERO_SELF_SIGNED_CERT" })
       // It takes the handshake for the beginning of a command.
       const plain = { name: "redis", port: redis.port, tls: true, timeout: "300 millis" } as const
-      assert.deepInclude(yield* found(RedisProbe.make(plain)), { _tag: "Redis/Timeout", connected: false })
+      assert.deepInclude(yield* found(RedisProbe.make(plain)), { _tag: "Redis/Timeout", connected: true })
     })
   )
 })
@@ -560,6 +694,7 @@ type Always =
   | "Redis/Busy"
   | "Redis/TooManyClients"
   | "Redis/WritesRefused"
+  | "Redis/ReadsRefused"
   | "Redis/MemoryHigh"
   | "Redis/SaveFailing"
 
@@ -567,7 +702,7 @@ if (Binary.find("redis-server") !== undefined) {
   probeContract<RedisProbe.Found<RedisProbe.RedisProbeOptions>>("RedisProbe", {
     situations: {
       Healthy: Effect.map(TestRedis.make, at),
-      Inconclusive: Effect.map(saying("-NOPERM no\r\n-NOPERM no\r\n"), at),
+      Inconclusive: Effect.map(saying("-NOPERM no\r\n".repeat(3)), at),
       "Redis/Unreachable": Effect.map(freePort, (port) => at({ port })),
       "Redis/Timeout": Effect.map(silent, ({ port }) => RedisProbe.make({ name: "redis", port, timeout: "20 millis" })),
       "Redis/AccessDenied": Effect.map(TestRedis.makeWith(["--requirepass", "secret"]), at),
@@ -575,6 +710,7 @@ if (Binary.find("redis-server") !== undefined) {
       "Redis/Busy": Effect.map(busy, at),
       "Redis/TooManyClients": Effect.map(crowded, at),
       "Redis/WritesRefused": Effect.map(misconfigured, at),
+      "Redis/ReadsRefused": Effect.map(stale, ({ replica }) => at(replica)),
       "Redis/MemoryHigh": Effect.map(full, at),
       "Redis/SaveFailing": Effect.map(
         Effect.tap(misconfigured, (redis) => redis.ask("CONFIG SET stop-writes-on-bgsave-error no")),
@@ -588,10 +724,10 @@ if (Binary.find("redis-server") !== undefined) {
         RedisProbe.make({ ...patience, port, role: "replica" })
       ),
       "Redis/ReplicaLinkDown": Effect.map(orphaned, ({ probe }) => probe),
-      "Redis/ReplicaLag": Effect.map(saying(`${lagging}:0\r\n`), ({ port }) =>
+      "Redis/ReplicaLag": Effect.map(saying(`${lagging}${done}`), ({ port }) =>
         RedisProbe.make({ ...patience, port, role: "primary", maxReplicaLag: "30 seconds" })
       ),
-      "Redis/Slow": Effect.map(saying(`${info("role:master\r\n")}:0\r\n`, 10), ({ port }) =>
+      "Redis/Slow": Effect.map(saying(`${info("role:master\r\n")}${done}`, 10), ({ port }) =>
         RedisProbe.make({ ...patience, port, degradedAfter: "1 millis" })
       )
     },

@@ -10,40 +10,15 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
-import * as Metric from "effect/Metric"
 import * as Schedule from "effect/Schedule"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as TestClock from "effect/testing/TestClock"
 
 import * as Runner from "../src/Runner.ts"
-import { healthy, Ill, ill, Sick, sick, watchable } from "./watchable.ts"
+import { healthy, Ill, ill, metric, reasonOf, recorded, Sick, sick, watchable } from "./watchable.ts"
 
 const tagOf = ({ verdict }: Runner.Result): string => verdict._tag
-
-const reasonOf = (result: Runner.Result | undefined): string =>
-  result?.verdict._tag === "Inconclusive" ? result.verdict.reason : `${result?.verdict._tag}`
-
-/** What comes from now on, as it comes. */
-const recorded = <S extends Verdict.Signature>(runner: Runner.Runner<S>) =>
-  Effect.gen(function* () {
-    const seen: Array<Runner.Result<S>> = []
-    yield* Effect.forkScoped(
-      Stream.runForEach(runner.results, (result) => Effect.sync(() => seen.push(result))),
-      { startImmediately: true }
-    )
-    return seen
-  })
-
-/** The value of a counter or gauge with these attributes. */
-const metric = (id: string, attributes: Readonly<Record<string, string>>) =>
-  Effect.map(Metric.snapshot, (all) => {
-    const found = all.find(
-      (one) => one.id === id && Object.entries(attributes).every(([key, value]) => one.attributes?.[key] === value)
-    )
-    const state: object = found?.state ?? {}
-    return "count" in state ? state.count : "value" in state ? state.value : undefined
-  })
 
 describe("the schedule", () => {
   it.effect("every probe has its own place in the interval, and keeps it for a thousand rounds", () =>
@@ -227,6 +202,9 @@ describe("one check at a time", () => {
       const runner = yield* Runner.make({ watch: subjects.map(({ probe }) => ({ probe })), concurrency: 2 })
       yield* TestClock.adjust("60 seconds")
       assert.strictEqual(most, 2)
+      // No place is left empty: two by two.
+      for (const [index, { begun }] of subjects.entries())
+        assert.isAtMost(begun[0] ?? Infinity, Math.floor(index / 2) * 1000 + 50)
       for (const { begun } of subjects) assert.isAtLeast(begun.length, 5)
       for (const subject of subjects.slice(0, 2)) subject.act = Effect.uninterruptible(Effect.never)
       yield* TestClock.adjust("60 seconds")
@@ -813,7 +791,25 @@ describe("options", () => {
   refused({ watch: [{ probe, dependsOn: ["p"] }] }, "watch", "without a cycle")
   refused({ watch: [], jitter: 0.6 }, "jitter", "from 0 to 0.5")
   refused({ watch: [], concurrency: 0 }, "concurrency", "at least 1")
-  refused({ watch: [], buffer: 0 }, "buffer", "at least 1")
+  refused({ watch: [], buffer: 0 }, "buffer", "from 1 to 1000000")
+  refused({ watch: [], buffer: 1e15 }, "buffer", "from 1 to 1000000")
+  // oxlint-disable-next-line no-sparse-arrays
+  refused({ watch: [, { probe }] }, "watch[0]", "an object")
+  refused({ watch: [{ probe: { ...probe, name: 5 } }] }, "watch[0].probe", "a probe")
+  refused({ watch: [{ probe: { ...probe, target: undefined } }] }, "watch[0].probe", "a probe")
+  refused({ watch: [{ probe: { ...probe, cost: undefined } }] }, "watch[0].probe", "a probe")
+  refused({ watch: [], connectivity: { ...probe, reports: undefined } }, "connectivity", "a probe")
+  refused(one({ dependsOn: null }), "watch[0].dependsOn", "names")
+  refused(one({ dependsOn: "q" }), "watch[0].dependsOn", "names")
+  refused(one({ dependsOn: [5] }), "watch[0].dependsOn", "names")
+  const slow = watchable("slow", { timeout: "12 seconds" }).probe
+  refused({ watch: [{ probe: slow }] }, "watch[0].interval", "at least 12000 ms, the timeout of slow itself")
+  refused(
+    { watch: [{ probe: slow, interval: "15 seconds", timeout: "11 seconds" }] },
+    "watch[0].timeout",
+    "at least 12000 ms, the timeout of slow itself"
+  )
+  refused({ watch: [], connectivity: slow }, "connectivity", "a probe with a timeout of at most 10000 ms")
   refused({ watch: [], name: "" }, "name", "a non-empty string")
   refused({ watch: [], connectivity: "google.com" }, "connectivity", "a probe")
   refused({ watch: [], budget: { cost: 0, per: 1 } }, "budget.cost", "at least")

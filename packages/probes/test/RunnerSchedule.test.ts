@@ -1,8 +1,10 @@
 /** What holds of the schedule whatever the checks do, and of its parts. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Verdict from "@nexobot/core/Verdict"
+import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
+import * as Logger from "effect/Logger"
 import * as Random from "effect/Random"
 import * as Stream from "effect/Stream"
 import * as TestClock from "effect/testing/TestClock"
@@ -135,8 +137,9 @@ describe("grid", () => {
     assert.closeTo(Grid.slotOf(Array.from({ length: 10_000 }, () => 5000)), 5, 0.001)
     assert.strictEqual(Grid.slotOf(Array.from({ length: 100 }, () => 5000)), 500)
     assert.strictEqual(Grid.slotOf([1000]), 100)
-    assert.strictEqual(Grid.firstStep(Array.from({ length: 10_000 }, () => 5000)), 0.5)
-    assert.strictEqual(Grid.firstStep(Array.from({ length: 1000 }, () => 5000)), 1)
+    assert.strictEqual(Grid.firstTurn(100, 10_000, 5000), 50)
+    assert.strictEqual(Grid.firstTurn(100, 1000, 5000), 100)
+    assert.strictEqual(Grid.firstTurn(100, 1000, 10), 1)
   })
 })
 
@@ -178,6 +181,60 @@ describe("agenda", () => {
       agenda.set(first, agenda.now())
       yield* TestClock.adjust("10 millis")
       assert.strictEqual(done.length, due.size + 1)
+    })
+  )
+
+  it.effect("keeps to the monotonic clock, whatever the wall clock does", () =>
+    Effect.gen(function* () {
+      const clock = yield* Clock.Clock
+      const stopped: Clock.Clock = {
+        currentTimeMillisUnsafe: () => 0,
+        currentTimeMillis: Effect.succeed(0),
+        currentTimeNanosUnsafe: () => 0n,
+        currentTimeNanos: Effect.succeed(0n),
+        monotonicTimeNanosUnsafe: () => clock.monotonicTimeNanosUnsafe(),
+        monotonicTimeNanos: clock.monotonicTimeNanos,
+        sleep: (duration) => clock.sleep(duration)
+      }
+      const agenda = Agenda.make(yield* Effect.context(), stopped)
+      const done: Array<number> = []
+      const every = Agenda.entry(() => {
+        done.push(agenda.now())
+        agenda.set(every, agenda.now() + 1000)
+      })
+      const start = agenda.now()
+      agenda.set(every, start + 1000)
+      yield* TestClock.adjust("3 seconds")
+      assert.deepStrictEqual(
+        done.map((at) => at - start),
+        [1000, 2000, 3000]
+      )
+    })
+  )
+
+  it.effect("what throws is logged, and stops nothing else", () =>
+    Effect.gen(function* () {
+      const logged: Array<string> = []
+      const logger = Logger.make(({ cause }) => logged.push(Cause.pretty(cause)))
+      yield* Effect.gen(function* () {
+        const agenda = Agenda.make(yield* Effect.context(), yield* Clock.Clock)
+        const done: Array<number> = []
+        for (const at of [1, 2, 3]) {
+          const turn = Agenda.entry(() => {
+            done.push(at)
+            if (at === 2) throw new Error("it is broken")
+          })
+          agenda.set(turn, at)
+        }
+        yield* TestClock.adjust("10 millis")
+        assert.deepStrictEqual(done, [1, 2, 3])
+        const later = Agenda.entry(() => done.push(4))
+        agenda.set(later, agenda.now() + 5)
+        yield* TestClock.adjust("10 millis")
+        assert.deepStrictEqual(done, [1, 2, 3, 4])
+      }).pipe(Effect.provide(Logger.layer([logger])))
+      assert.strictEqual(logged.length, 1)
+      assert.include(logged[0], "it is broken")
     })
   )
 

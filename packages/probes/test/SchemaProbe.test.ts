@@ -6,11 +6,12 @@ import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 
 import type * as Database from "../src/Database.ts"
-import type * as DatabaseSchema from "../src/DatabaseSchema.ts"
+import { QueryFailed } from "../src/Database.ts"
+import * as DatabaseSchema from "../src/DatabaseSchema.ts"
 import * as PostgresDatabase from "../src/PostgresDatabase.ts"
 import * as SchemaProbe from "../src/SchemaProbe.ts"
 import { probeContract } from "./ProbeContract.ts"
-import { at, databases, kinds, nameOf, refusing, tooManyFiles } from "./sqlServers.ts"
+import { answering, at, databases, kinds, nameOf, refusing, tooManyFiles } from "./sqlServers.ts"
 import { signatureOf, tcpServer } from "./support.ts"
 
 type Options = Omit<SchemaProbe.SchemaProbeOptions, "name" | "database">
@@ -44,6 +45,19 @@ const probing = (database: Database.Database, options: Partial<Options> = {}) =>
   SchemaProbe.make({ name: "schema", database, schema: shop, ...options })
 
 const tags = (probe: Probe.Any) => probe.reports.map(Verdict.tagOf)
+
+const defaulting = (last: string) =>
+  `CREATE TABLE t (a text[] DEFAULT ARRAY['a', ${last}], b text DEFAULT CASE WHEN true THEN 'a' ELSE ${last} END)`
+
+const rowOf = (table: string, column: string) => ({
+  table_name: table,
+  column_name: column,
+  column_type: "int",
+  nullable: "YES",
+  column_default: null,
+  extra: "",
+  version: "8"
+})
 
 type Any = SchemaProbe.Found<SchemaProbe.SchemaProbeOptions>
 
@@ -187,6 +201,31 @@ for (const { connected, dialect, isMissing, server } of kinds) {
       })
     )
 
+    if (dialect === "mysql") {
+      it.live("a column that the user may not see is not missing, and a view that he can read is there", () =>
+        Effect.gen(function* () {
+          const { fresh, port, sql } = yield* its
+          const made = yield* fresh(`${customers} ${products} CREATE VIEW v AS SELECT id FROM products;`)
+          const name = nameOf(made)
+          yield* sql(`CREATE USER columns@'%'; GRANT SELECT ON ${name}.products TO columns@'%';
+            GRANT SELECT (id, email, active) ON ${name}.customers TO columns@'%'`)
+          const verdict = yield* probing(at(dialect, port, "columns", name)).check
+          assert.strictEqual(verdict._tag, "Inconclusive")
+          assert.include(JSON.stringify(verdict), "denied")
+          const schema = { tables: { ...shop.tables, v: { columns: { id: { type: "bigint" } } } } }
+          assert.deepStrictEqual(yield* probing(made, { schema }).check, Verdict.healthy)
+        })
+      )
+    } else {
+      it.live("defaults that differ in what they say last are not equal", () =>
+        Effect.gen(function* () {
+          const schema = yield* DatabaseSchema.read(yield* live(defaulting("'b'")))
+          assert.deepStrictEqual(yield* probing(yield* live(defaulting("'b'")), { schema }).check, Verdict.healthy)
+          assert.lengthOf(evidenceOf(yield* probing(yield* live(defaulting("'z'")), { schema }).check), 2)
+        })
+      )
+    }
+
     it.live("no database, no server, a frozen server and one that says nothing are DatabaseUnavailable", () =>
       Effect.gen(function* () {
         const { database, freeze, fresh, thaw } = yield* its
@@ -254,9 +293,51 @@ describe("SchemaProbe", () => {
     assert.deepInclude(probe, { target: "postgres://127.0.0.1:1/shop", reach: "host", cost: 5, effects: "none" })
     const ignore = [/^_/]
     assert.deepStrictEqual(Probe.question(probing(database, { ignore })), Probe.question(probing(database, { ignore })))
-    assert.notDeepEqual(Probe.question(probing(database, { ignore })), Probe.question(probe))
+    const others: ReadonlyArray<Partial<Options>> = [
+      { schema: { tables: { products: { columns: { id: { type: "int" } } } } } },
+      { namespace: "shop" },
+      { ignore },
+      { ghostTables: "unhealthy" },
+      { ghostColumns: "unhealthy" },
+      { timeout: "9 seconds" }
+    ]
+    for (const other of others) {
+      const asked = Probe.question(probing(database, other))
+      assert.notDeepEqual(asked, Probe.question(probe), JSON.stringify(other))
+    }
+    assert.notDeepEqual(Probe.question(probing(database.withDatabase("shed"))), Probe.question(probe))
     assert.notInclude(JSON.stringify([probe, Probe.question(probe)]), "secret")
   })
+
+  it.effect("a server with another catalogue says nothing", () =>
+    Effect.gen(function* () {
+      for (const one of [database, at("mysql", 1)]) {
+        const strange = answering(one, [[/(pg_class|information_schema)/, [{ table_name: 7 }]]])
+        const verdict = yield* probing(strange).check
+        assert.strictEqual(verdict._tag, "Inconclusive")
+        assert.include(JSON.stringify(verdict), "another form")
+      }
+    })
+  )
+
+  it.effect("MySQL: names of tables are compared as the server does, and those of ghosts are shown as they are", () =>
+    Effect.gen(function* () {
+      const schema = { tables: { Users: { columns: { ID: { type: "int" } } } } }
+      const judging = (folding: number, ghostColumns: SchemaProbe.Ghosts) =>
+        probing(
+          answering(at("mysql", 1), [
+            [/lower_case/, [{ folding }]],
+            [/information_schema/, [rowOf("users", "Id"), rowOf("users", "Xy")]],
+            [/FROM `Users`/, new QueryFailed({ code: "ER_NO_SUCH_TABLE", message: "no" })]
+          ]),
+          { schema, ghostColumns }
+        ).check
+      assert.deepStrictEqual(yield* judging(1, "ignored"), Verdict.healthy)
+      assert.deepStrictEqual(yield* judging(2, "ignored"), Verdict.healthy)
+      assert.deepInclude(signatureOf(yield* judging(0, "ignored")), { _tag: "Schema/MissingTable", table: "Users" })
+      assert.deepInclude(signatureOf(yield* judging(1, "degraded")), { _tag: "Schema/GhostColumn", column: "Xy" })
+    })
+  )
 
   it("declares just what its options can find", () => {
     const plain = SchemaProbe.make({ name: "schema", database, schema: shop })

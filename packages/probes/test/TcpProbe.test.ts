@@ -330,23 +330,23 @@ describe.skipIf(TestDnsmasq.isMissing())("TcpProbe and names", () => {
     Effect.gen(function* () {
       const port = yield* TestPort.free(22_000, 32_000)
       yield* TestBlackhole.make("127.0.0.3", port)
-      const server = yield* tcpServer(() => {}, { host: "127.0.0.2", port })
+      const server = yield* tcpServer((socket) => socket.write("+PONG\r\n"), { host: "127.0.0.2", port })
       const dns = yield* TestDnsmasq.make({ hosts: { "app.test": "127.0.0.3" } })
       const named = { host: "app.test", dnsServers: [dns.server] }
-      const before = yield* probing(port, { ...named, timeout: 500 }).check
+      const before = yield* probing(port, { ...named, timeout: 300 }).check
       assert.deepInclude(signatureOf(before), { _tag: "Tcp/Timeout", connected: false })
       assert.deepInclude(before, {
         evidence: [`app.test:${port}: no connection in time`, "resolved 127.0.0.3"]
       })
       yield* dns.setHosts({ "app.test": "127.0.0.2" })
       assert.deepStrictEqual(yield* probing(port, named).check, Verdict.healthyWith([`connected 127.0.0.2:${port}`]))
-      // Of several addresses one that answers is enough, within the time of all.
+      // Of several addresses one that answers is enough; dnsmasq puts another first each time.
       yield* dns.setHosts({ "app.test": ["127.0.0.3", "127.0.0.2"] })
-      assert.deepStrictEqual(
-        yield* probing(port, { ...named, timeout: 2000 }).check,
-        Verdict.healthyWith([`connected 127.0.0.2:${port}`])
-      )
-      assert.isAbove(server.accepted(), 1)
+      const either = probing(port, { ...named, ...ping, timeout: "10 seconds" }).check
+      for (const _ of [1, 2]) {
+        assert.deepStrictEqual(yield* either, Verdict.healthyWith([`connected 127.0.0.2:${port}`]))
+      }
+      yield* server.abandoned
       // Both hosts are there, and nobody listens.
       yield* dns.setHosts({ "app.test": ["127.0.0.4", "127.0.0.5"] })
       const refused = yield* probing(port, named).check

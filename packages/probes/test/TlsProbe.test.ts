@@ -1,10 +1,11 @@
 import * as ChildProcess from "node:child_process"
+import { X509Certificate } from "node:crypto"
 import * as Fs from "node:fs"
 import * as Net from "node:net"
 import * as Path from "node:path"
 import * as Tls from "node:tls"
 
-import { assert, describe, expectTypeOf, it } from "@effect/vitest"
+import { afterAll, assert, describe, expectTypeOf, it } from "@effect/vitest"
 import * as Probe from "@nexobot/core/Probe"
 import * as Redaction from "@nexobot/core/Redaction"
 import type * as Verdict from "@nexobot/core/Verdict"
@@ -19,7 +20,9 @@ import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Equal from "effect/Equal"
+import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
+import * as Scope from "effect/Scope"
 
 import { judgeTimer } from "../src/internal/renewal.ts"
 import * as TlsProbe from "../src/TlsProbe.ts"
@@ -28,13 +31,32 @@ import { freePort, signatureOf, tcpServer, tlsServer } from "./support.ts"
 
 type Chain = TestCertificates.TestChain
 
+type ChainOptions = NonNullable<Parameters<typeof TestCertificates.chain>[0]>
+
+const forAll = Scope.makeUnsafe()
+afterAll(() => Effect.runPromise(Scope.close(forAll, Exit.void)))
+
+const chains = new Map<string, Chain>()
+
+/** A chain is made once, and nothing anew that another one has: each link takes two runs of openssl. */
+const chainOf = Effect.fnUntraced(function* (options: ChainOptions = {}): Effect.fn.Return<Chain> {
+  const key = JSON.stringify(options)
+  const known = chains.get(key)
+  if (known !== undefined) return known
+  const isUsual = options.leaf !== undefined && options.root === undefined && options.intermediate === undefined
+  const on = isUsual ? { on: yield* chainOf() } : {}
+  const chain = yield* Scope.provide(TestCertificates.chain({ ...options, ...on }), forAll)
+  chains.set(key, chain)
+  return chain
+})
+
 /** A server that shows this chain, and a probe of it that trusts its root. */
 const serving = Effect.fnUntraced(function* (
-  options: Parameters<typeof TestCertificates.chain>[0] = {},
+  options: ChainOptions = {},
   sent: (chain: Chain) => string = (chain) => chain.sent,
   tls: Tls.TlsOptions = {}
 ) {
-  const chain = yield* TestCertificates.chain(options)
+  const chain = yield* chainOf(options)
   const server = yield* tlsServer({ cert: sent(chain), key: chain.leaf.key, ...tls })
   return { chain, server, probe: probing(server.port, { ca: chain.root.pem }) }
 })
@@ -49,6 +71,10 @@ const written = Effect.fnUntraced(function* (text: string | Buffer) {
   Fs.writeFileSync(file, text)
   return file
 })
+
+const clientsOnly: ChainOptions = { leaf: { extensions: { extendedKeyUsage: "clientAuth" } } }
+const shortKey: ChainOptions = { leaf: { rsa: 1024 } }
+const weakDigest: ChainOptions = { leaf: { digest: "sha1" } }
 
 const findingOf = <S extends Verdict.Signature>(probe: Probe.Probe<S>) => Effect.map(probe.check, signatureOf)
 
@@ -65,7 +91,8 @@ const later =
 const reading = (file: string, options: Partial<TlsProbe.TlsFileOptions> = {}) =>
   TlsProbe.make({ name: "tls", file, ...options })
 
-const activeTimer = (extra: string) => `LoadState=loaded\nActiveState=active\n${extra}`
+const activeTimer = (extra: string, sub = "waiting") =>
+  `LoadState=loaded\nActiveState=active\nSubState=${sub}\n${extra}`
 
 const tagsOf = (probe: Probe.Any) => probe.reports.map((one) => one.fields._tag.schema.literal.slice(4)).toSorted()
 
@@ -87,7 +114,122 @@ describe.skipIf(isMissing)("TlsProbe of a server", () => {
       assert.strictEqual(verdict._tag, "Healthy")
       assert.match(JSON.stringify(verdict), /weakest link: intermediate \\"Test Intermediate\\" until 20/)
       yield* server.abandoned
-      assert.strictEqual(server.accepted(), 1)
+      assert.strictEqual(server.accepted(), 2, "for us, and for OpenSSL")
+      const bad = yield* serving({ leaf: { begins: -20, ends: -10 } })
+      yield* bad.probe.check
+      assert.strictEqual(bad.server.accepted(), 1, "what is bad needs no second look")
+    })
+  )
+
+  it.live("a chain that is whole and that clients refuse: OpenSSL says why", () =>
+    Effect.gen(function* () {
+      const cases: ReadonlyArray<readonly [ChainOptions, string, string]> = [
+        [clientsOnly, "INVALID_PURPOSE", "unsuitable certificate purpose"],
+        [
+          { root: { extensions: { basicConstraints: "critical, CA:TRUE, pathlen:0" } } },
+          "PATH_LENGTH_EXCEEDED",
+          "path length constraint exceeded"
+        ],
+        [
+          { intermediate: { extensions: { nameConstraints: "critical, permitted;DNS:example.com" } } },
+          "UNSPECIFIED",
+          "permitted subtree violation"
+        ],
+        [
+          { leaf: { extensions: { "1.2.3.4.5": "critical, DER:0500" } } },
+          "UNSPECIFIED",
+          "unhandled critical extension"
+        ],
+        [shortKey, "UNSPECIFIED", "EE certificate key too weak"],
+        [weakDigest, "UNSPECIFIED", "CA signature digest algorithm too weak"]
+      ]
+      for (const [options, code, why] of cases) {
+        const { probe } = yield* serving(options, undefined, { ciphers: "DEFAULT:@SECLEVEL=0" })
+        assert.deepInclude(yield* findingOf(probe), { _tag: "Tls/Refused", code, why })
+      }
+    })
+  )
+
+  it.live("an intermediate that two roots have signed leads to the one that is trusted, whichever lasts longer", () =>
+    Effect.gen(function* () {
+      const chain = yield* chainOf()
+      const other = yield* TestCertificates.make({ subject: "Other Root", authority: true })
+      for (const ends of [500, 2000]) {
+        const crossed = yield* TestCertificates.make({
+          subject: "Test Intermediate",
+          authority: true,
+          issuer: other,
+          keyOf: chain.intermediate,
+          ends
+        })
+        const both = chain.sent + crossed.pem
+        const file = yield* written(both)
+        for (const ca of [chain.root.pem, other.pem]) {
+          assert.strictEqual((yield* reading(file, { ca }).check)._tag, "Healthy")
+        }
+        // None is trusted: the first one counts.
+        assert.deepInclude(yield* findingOf(reading(file)), {
+          _tag: "Tls/IncompleteChain",
+          missing: ends === 500 ? "CN=Test Root" : "CN=Other Root"
+        })
+        const { port } = yield* tlsServer({ cert: both, key: chain.leaf.key })
+        assert.strictEqual((yield* probing(port, { ca: chain.root.pem }).check)._tag, "Healthy")
+        // OpenSSL takes the first one that was sent, and does not come back.
+        assert.deepInclude(yield* findingOf(probing(port, { ca: other.pem })), {
+          _tag: "Tls/Refused",
+          code: "UNABLE_TO_GET_ISSUER_CERT_LOCALLY"
+        })
+      }
+    })
+  )
+
+  it.live("however many ways lead on, the search ends", () =>
+    Effect.gen(function* () {
+      // Each of them could have issued each: they have one name and one key.
+      const chain = yield* chainOf({ root: { subject: "Test Intermediate" } })
+      const { intermediate, leaf } = chain
+      let sent = leaf.pem
+      for (let count = 0; count < 12; count++) {
+        const again = { subject: "Test Intermediate", authority: true, keyOf: intermediate, issuer: intermediate }
+        sent += (yield* TestCertificates.make({ ...again, ends: 200 + count })).pem
+      }
+      const file = yield* written(sent)
+      const began = performance.now()
+      assert.match((yield* findingOf(reading(file)))._tag, /UntrustedRoot|IncompleteChain/)
+      assert.isBelow(performance.now() - began, 10_000)
+    })
+  )
+
+  it.live("an issuer without a name is missing like any other", () =>
+    Effect.gen(function* () {
+      const { server } = yield* serving({ root: { subject: "" } })
+      assert.deepInclude(yield* findingOf(probing(server.port)), {
+        _tag: "Tls/IncompleteChain",
+        missing: "an issuer without a name"
+      })
+    })
+  )
+
+  it.live("a server that breaks off or freezes after the first look is found, too", () =>
+    Effect.gen(function* () {
+      const { chain } = yield* serving()
+      const inner = Tls.createServer({ cert: chain.sent, key: chain.leaf.key })
+      const second = Effect.fnUntraced(function* (then: (socket: Net.Socket) => void, timeout: Duration.Input) {
+        let count = 0
+        const { abandoned, port } = yield* tcpServer((socket) => {
+          count += 1
+          if (count === 1) inner.emit("connection", socket)
+          else then(socket)
+        })
+        const found = yield* findingOf(probing(port, { ca: chain.root.pem, timeout }))
+        yield* abandoned
+        return found
+      })
+      assert.deepInclude(yield* second((socket) => socket.resetAndDestroy(), "10 seconds"), {
+        _tag: "Tls/Unreachable",
+        code: "ECONNRESET"
+      })
+      assert.deepInclude(yield* second(() => {}, "500 millis"), { _tag: "Tls/Timeout", connected: true })
     })
   )
 
@@ -243,8 +385,11 @@ describe.skipIf(isMissing)("TlsProbe of a server", () => {
 
   it.live("one that has the issuer's name and not its key has not issued it; nor has one that may not", () =>
     Effect.gen(function* () {
-      const impostor = yield* TestCertificates.make({ subject: "Test Intermediate", authority: true })
-      const { probe } = yield* serving({}, (chain) => chain.leaf.pem + impostor.pem)
+      // The identifier of its key is what it says, too.
+      const extensions = { subjectKeyIdentifier: "01020304" }
+      const impostor = yield* TestCertificates.make({ subject: "Test Intermediate", authority: true, extensions })
+      const { chain, probe } = yield* serving({ intermediate: { extensions } }, ({ leaf }) => leaf.pem + impostor.pem)
+      assert.isTrue(new X509Certificate(chain.leaf.pem).checkIssued(new X509Certificate(impostor.pem)))
       assert.deepInclude(yield* findingOf(probe), { _tag: "Tls/IncompleteChain", subject: "localhost" })
       const unauthorised = yield* serving({ intermediate: { authority: false } })
       assert.deepInclude(yield* findingOf(unauthorised.probe), { _tag: "Tls/IncompleteChain", subject: "localhost" })
@@ -259,27 +404,30 @@ describe.skipIf(isMissing)("TlsProbe of a server", () => {
     })
   )
 
-  it.live("ca: roots of NODE_EXTRA_CA_CERTS are trusted like those that are given", () =>
+  it.live("ca: without it, Node's roots and those of NODE_EXTRA_CA_CERTS are trusted; with it, they are not", () =>
     Effect.gen(function* () {
       const { chain, server } = yield* serving()
+      const other = yield* TestCertificates.make({ subject: "Other Root", authority: true })
       const code = `
         import * as Effect from "effect/Effect"
         import * as TlsProbe from "./src/TlsProbe.ts"
-        const { check } = TlsProbe.make({ name: "tls", host: "127.0.0.1", port: ${server.port} })
-        console.log((await Effect.runPromise(check))._tag)`
+        const options = { name: "tls", host: "127.0.0.1", port: ${server.port} }
+        const other = TlsProbe.make({ ...options, ca: process.env.OTHER })
+        const verdicts = [TlsProbe.make(options), other].map(({ check }) => Effect.runPromise(check))
+        console.log((await Promise.all(verdicts)).map(({ _tag }) => _tag).join())`
       const said = yield* Effect.callback<string>((resume) => {
         ChildProcess.execFile(
           process.execPath,
           ["--input-type=module", "-e", code],
           {
             cwd: Path.join(import.meta.dirname, ".."),
-            env: { ...process.env, NODE_EXTRA_CA_CERTS: chain.root.file },
+            env: { ...process.env, NODE_EXTRA_CA_CERTS: chain.root.file, OTHER: other.pem },
             timeout: 30_000
           },
           (_, stdout, stderr) => resume(Effect.succeed(stdout === "" ? stderr : stdout.trim()))
         )
       })
-      assert.strictEqual(said, "Healthy")
+      assert.strictEqual(said, "Healthy,Unhealthy")
     })
   )
 
@@ -299,7 +447,7 @@ describe.skipIf(isMissing)("TlsProbe of a server", () => {
 
   it.live("OpenSSL's own server that speaks TLS 1.0 or 1.1 only, or shows no certificate", () =>
     Effect.gen(function* () {
-      const chain = yield* TestCertificates.chain()
+      const chain = yield* chainOf()
       const serverWith = Effect.fnUntraced(function* (...args: ReadonlyArray<string>) {
         const port = yield* TestPort.free(20_000, 32_000)
         yield* start(Binary.find("openssl") ?? "openssl", "s_server", "-accept", `127.0.0.1:${port}`, "-quiet", ...args)
@@ -315,18 +463,19 @@ describe.skipIf(isMissing)("TlsProbe of a server", () => {
           return Effect.sync(() => socket.destroy())
         })
         yield* eventually("s_server listens", answers)
-        return probing(port, { ca: chain.root.pem })
+        return (minVersion: "TLSv1" | "TLSv1.2" = "TLSv1.2") => probing(port, { ca: chain.root.pem, minVersion })
       })
       const shown = ["-cert", chain.leaf.file, "-key", chain.leaf.keyFile, "-cert_chain", chain.intermediate.file]
       for (const [flag, protocol] of [
         ["-tls1", "TLSv1"],
         ["-tls1_1", "TLSv1.1"]
       ] as const) {
-        const probe = yield* serverWith(...shown, flag, "-cipher", "ALL:@SECLEVEL=0")
-        assert.deepInclude(yield* findingOf(probe), { _tag: "Tls/ProtocolTooOld", protocol })
+        const at = yield* serverWith(...shown, flag, "-cipher", "ALL:@SECLEVEL=0")
+        assert.deepInclude(yield* findingOf(at()), { _tag: "Tls/ProtocolTooOld", protocol })
+        assert.strictEqual((yield* at("TLSv1").check)._tag, "Healthy", "it is allowed")
       }
-      assert.strictEqual((yield* (yield* serverWith(...shown)).check)._tag, "Healthy")
-      const none = yield* findingOf(yield* serverWith("-nocert"))
+      assert.strictEqual((yield* (yield* serverWith(...shown))().check)._tag, "Healthy")
+      const none = yield* findingOf((yield* serverWith("-nocert"))())
       assert.match(none._tag === "Tls/NoCertificate" ? none.why : none._tag, /^ERR_SSL_.*HANDSHAKE_FAILURE/)
     })
   )
@@ -336,6 +485,10 @@ describe.skipIf(isMissing)("TlsProbe of a server", () => {
       for (const maxVersion of ["TLSv1.2", "TLSv1.3"] as const) {
         const { probe } = yield* serving({ leaf: { ends: 2.5 } }, undefined, { requestCert: true, maxVersion })
         assert.deepInclude(yield* findingOf(probe), { _tag: "Tls/Expiring", days: 2 })
+        const lasting = yield* serving({}, undefined, { requestCert: true, maxVersion })
+        assert.strictEqual((yield* lasting.probe.check)._tag, "Healthy")
+        const refused = yield* serving(clientsOnly, undefined, { requestCert: true, maxVersion })
+        assert.deepInclude(yield* findingOf(refused.probe), { _tag: "Tls/Refused", code: "INVALID_PURPOSE" })
       }
     })
   )
@@ -406,6 +559,15 @@ describe.skipIf(isMissing)("TlsProbe of a server", () => {
       })
   )
 
+  it.live("a DNS server that is down is not taken for the target", () =>
+    Effect.gen(function* () {
+      const options = { host: "a.test", dnsServers: [`127.0.0.1:${yield* freePort}`] }
+      const verdict = yield* probing(443, options).check
+      assert.deepInclude(signatureOf(verdict), { _tag: "Tls/Unreachable", code: "ECONNREFUSED" })
+      assert.deepInclude(verdict, { evidence: ["a.test:443: ECONNREFUSED", "its name was not resolved"] })
+    })
+  )
+
   it.live("names in a certificate are cut and redacted, however many there are", () =>
     Effect.gen(function* () {
       const names = Array.from({ length: 500 }, (_, i) => `DNS:${"a".repeat(60)}.hunter2.n${i}.test`)
@@ -422,7 +584,7 @@ describe.skipIf(isMissing)("TlsProbe of a server", () => {
 describe.skipIf(isMissing)("TlsProbe of a file", () => {
   it.live("judges a chain as if it were sent; names count with a servername only", () =>
     Effect.gen(function* () {
-      const chain = yield* TestCertificates.chain({ intermediate: { ends: 2.5 } })
+      const chain = yield* chainOf({ intermediate: { ends: 2.5 } })
       const ca = chain.root.pem
       const file = yield* written(chain.sent)
       assert.deepInclude(yield* findingOf(reading(file, { ca })), {
@@ -431,9 +593,9 @@ describe.skipIf(isMissing)("TlsProbe of a file", () => {
         link: "intermediate",
         days: 2
       })
-      const good = yield* written((yield* TestCertificates.chain()).sent + chain.root.pem)
+      const good = yield* written((yield* chainOf()).sent + chain.root.pem)
       assert.deepInclude(yield* findingOf(reading(good, { ca })), { _tag: "Tls/IncompleteChain" })
-      const whole = yield* TestCertificates.chain()
+      const whole = yield* chainOf()
       const fine = yield* written(`${whole.leaf.key}\n# a comment\n${whole.sent}`)
       assert.strictEqual((yield* reading(fine, { ca: whole.root.pem }).check)._tag, "Healthy")
       assert.deepInclude(yield* findingOf(reading(fine, { ca: whole.root.pem, servername: "a.test" })), {
@@ -443,9 +605,41 @@ describe.skipIf(isMissing)("TlsProbe of a file", () => {
     })
   )
 
+  it.live("what a certificate is for, short keys and weak digests are seen in files, too", () =>
+    Effect.gen(function* () {
+      const cases: ReadonlyArray<readonly [ChainOptions, string, string]> = [
+        [clientsOnly, "INVALID_PURPOSE", "leaf: not for servers"],
+        [
+          { intermediate: { extensions: { extendedKeyUsage: "clientAuth" } } },
+          "INVALID_PURPOSE",
+          "intermediate: not for servers"
+        ],
+        [shortKey, "KEY_TOO_SMALL", "leaf: RSA of 1024 bits"]
+      ]
+      for (const [options, code, why] of cases) {
+        const { root, sent } = yield* chainOf(options)
+        assert.deepInclude(yield* findingOf(reading(yield* written(sent), { ca: root.pem })), {
+          _tag: "Tls/Refused",
+          code,
+          why
+        })
+      }
+      const { root, sent } = yield* chainOf(weakDigest)
+      // Node says it since 24.9.
+      const isSaid = new X509Certificate(sent).signatureAlgorithm !== undefined
+      const verdict = yield* reading(yield* written(sent), { ca: root.pem }).check
+      assert.strictEqual(verdict._tag, isSaid ? "Unhealthy" : "Healthy")
+      for (const use of ["serverAuth, clientAuth", "anyExtendedKeyUsage"]) {
+        const good = yield* chainOf({ leaf: { extensions: { extendedKeyUsage: use } } })
+        const file = yield* written(good.sent)
+        assert.strictEqual((yield* reading(file, { ca: good.root.pem }).check)._tag, "Healthy", use)
+      }
+    })
+  )
+
   it.live("the wrong order is found, and the rest is judged all the same", () =>
     Effect.gen(function* () {
-      const { intermediate, leaf, root } = yield* TestCertificates.chain({ leaf: { begins: -20, ends: -10 } })
+      const { intermediate, leaf, root } = yield* chainOf({ leaf: { begins: -20, ends: -10 } })
       for (const [first, text] of [
         ["Test Intermediate", intermediate.pem + leaf.pem],
         ["Test Root", root.pem + intermediate.pem + leaf.pem]
@@ -459,7 +653,7 @@ describe.skipIf(isMissing)("TlsProbe of a file", () => {
 
   it.live("whatever bytes are changed in a chain, there is a verdict", () =>
     Effect.gen(function* () {
-      const { root, sent } = yield* TestCertificates.chain()
+      const { root, sent } = yield* chainOf()
       const file = yield* written(sent)
       const probe = reading(file, { ca: root.pem, servername: "localhost" })
       let seed = 42
@@ -479,7 +673,7 @@ describe.skipIf(isMissing)("TlsProbe of a file", () => {
 
   it.live("missing, a folder, a pipe, garbage, a key alone, half a certificate, too much: NoCertificate", () =>
     Effect.gen(function* () {
-      const { leaf } = yield* TestCertificates.chain()
+      const { leaf } = yield* chainOf()
       const folder = yield* TestFolder.make
       const pipe = Path.join(folder, "pipe")
       ChildProcess.spawnSync("mkfifo", [pipe])
@@ -504,7 +698,7 @@ describe.skipIf(isMissing)("TlsProbe of a file", () => {
 })
 
 describe.skipIf(isMissing)("TlsProbe and what renews", () => {
-  const good = Effect.map(TestCertificates.chain(), ({ root, sent }) => ({ ca: root.pem, sent }))
+  const good = Effect.map(chainOf(), ({ root, sent }) => ({ ca: root.pem, sent }))
 
   /** Stands in for systemctl, which needs a machine that systemd has started; it says what the real one of 252 does. */
   const systemctl = Effect.fnUntraced(function* (script: string) {
@@ -542,7 +736,7 @@ describe.skipIf(isMissing)("TlsProbe and what renews", () => {
   it.live("no renewal is the cause of a certificate that expires soon, and less than one that has", () =>
     Effect.gen(function* () {
       const at = Effect.fnUntraced(function* (ends: number) {
-        const { root, sent } = yield* TestCertificates.chain({ leaf: { begins: -200, ends } })
+        const { root, sent } = yield* chainOf({ leaf: { begins: -200, ends } })
         const file = yield* written(sent)
         const renewal = { cron: `${file}.nothing` }
         return yield* findingOf(TlsProbe.make({ name: "tls", file, ca: root.pem, renewal }))
@@ -563,12 +757,14 @@ describe.skipIf(isMissing)("TlsProbe and what renews", () => {
           "--user show --timestamp=unix --property="*" -- renew.timer") active=active; load=loaded ;;
           "show --timestamp=unix --property="*" -- renew.timer") active=inactive; load=loaded ;;
           *" -- nothing.timer") active=inactive; load=not-found ;;
+          *"SubState"*" -- elapsed.timer") active=active; load=loaded; sub=elapsed ;;
           *" -- broken.timer") echo "Failed to connect to bus: No medium found hunter2" >&2; exit 1 ;;
           *" -- flood.timer") exec yes ;;
           *" -- mute.timer") exit 3 ;;
           *) exec sleep 600 ;;
         esac
-        printf 'LastTriggerUSec=@%s\nLoadState=%s\nActiveState=%s\nActiveEnterTimestamp=\n' ${hourAgo} $load $active`)
+        printf 'LastTriggerUSec=@%s\nLoadState=%s\nActiveState=%s\nSubState=%s\nActiveEnterTimestamp=\n' \\
+          ${hourAgo} $load $active $sub`)
       type Timer = Extract<TlsProbe.Renewal, { readonly timer: string }>
       const at = (timer: string, more: Partial<Timer> = {}, timeout = "20 seconds" as Duration.Input) =>
         TlsProbe.make({ name: "tls", file, ca, timeout, renewal: { timer, ...more } })
@@ -579,6 +775,7 @@ describe.skipIf(isMissing)("TlsProbe and what renews", () => {
         state: "not run for 1 hours"
       })
       assert.deepInclude(yield* findingOf(at("nothing.timer")), { state: "not-found" })
+      assert.deepInclude(yield* findingOf(at("elapsed.timer")), { state: "elapsed" })
       // The certificate is good, and nobody knows for how long.
       const reasons: ReadonlyArray<readonly [Probe.Probe<Verdict.Signature>, RegExp]> = [
         [at("broken.timer"), /broken\.timer renews it: systemctl: Failed to connect to bus/],
@@ -608,6 +805,8 @@ describe.skipIf(isMissing)("TlsProbe and what renews", () => {
     )
     assert.isUndefined(judge(activeTimer("LastTriggerUSec=n/a\nActiveEnterTimestamp=\n")))
     assert.isUndefined(judge(activeTimer("LastTriggerUSec=@1700009999\n")), "a clock was set")
+    assert.isUndefined(judge(activeTimer("LastTriggerUSec=@1699999000\n", "running")))
+    assert.strictEqual(judge(activeTimer("LastTriggerUSec=@1699999000\n", "elapsed")), "elapsed")
     assert.strictEqual(judge("LoadState=masked\nActiveState=inactive\n"), "masked")
     assert.strictEqual(judge("LoadState=loaded\nActiveState=failed\n"), "failed")
     assert.strictEqual(judge(""), "unknown")
@@ -623,6 +822,7 @@ describe("TlsProbe", () => {
       | TlsProbe.SelfSigned
       | TlsProbe.UntrustedRoot
       | TlsProbe.IncompleteChain
+      | TlsProbe.Refused
       | TlsProbe.NoCertificate
     const always = [
       "Expired",
@@ -631,6 +831,7 @@ describe("TlsProbe", () => {
       "SelfSigned",
       "UntrustedRoot",
       "IncompleteChain",
+      "Refused",
       "NoCertificate"
     ]
     const file = TlsProbe.make({ name: "tls", file: "/a.pem" })
@@ -714,7 +915,7 @@ describe("TlsProbe", () => {
 
   it.live.skipIf(isMissing)("ca: an intermediate is no root", () =>
     Effect.gen(function* () {
-      const { intermediate, root } = yield* TestCertificates.chain()
+      const { intermediate, root } = yield* chainOf()
       for (const ca of [intermediate.pem, root.pem + intermediate.pem]) {
         assert.strictEqual(refusal(() => probing(443, { ca })).option, "ca")
       }
@@ -724,11 +925,8 @@ describe("TlsProbe", () => {
 
 if (!isMissing) {
   const cron = "/nothing/cron.d/certbot"
-  const chained = (
-    options: Parameters<typeof TestCertificates.chain>[0],
-    sent?: (chain: Chain) => string,
-    tls?: Tls.TlsOptions
-  ) => Effect.map(serving(options, sent, tls), ({ probe }) => probe)
+  const chained = (options: ChainOptions, sent?: (chain: Chain) => string, tls?: Tls.TlsOptions) =>
+    Effect.map(serving(options, sent, tls), ({ probe }) => probe)
 
   probeContract<TlsProbe.Found<TlsProbe.TlsServerOptions & { host: string }>>("TlsProbe of a server", {
     situations: {
@@ -747,6 +945,7 @@ if (!isMissing) {
         ({ server }) => probing(server.port)
       ),
       "Tls/IncompleteChain": chained({}, onlyLeaf),
+      "Tls/Refused": chained(clientsOnly),
       "Tls/NoCertificate": Effect.map(
         tcpServer((socket) => socket.end("HTTP/1.1 400 Bad Request\r\n\r\n")),
         ({ port }) => probing(port)
@@ -758,7 +957,7 @@ if (!isMissing) {
       "Tls/Unreachable": Effect.map(freePort, (port) => probing(port)),
       "Tls/Timeout": Effect.map(
         tcpServer(() => {}),
-        ({ port }) => probing(port, { timeout: "50 millis" })
+        ({ port }) => probing(port, { timeout: "20 millis" })
       ),
       "Tls/RenewalTimerInactive": Effect.map(serving(), ({ chain, server }) =>
         TlsProbe.make({ name: "tls", host: "127.0.0.1", port: server.port, ca: chain.root.pem, renewal: { cron } })
@@ -770,9 +969,9 @@ if (!isMissing) {
     )
   })
 
-  const inFile = (options: Parameters<typeof TestCertificates.chain>[0], text = (chain: Chain) => chain.sent) =>
+  const inFile = (options: ChainOptions, text = (chain: Chain) => chain.sent) =>
     Effect.gen(function* () {
-      const chain = yield* TestCertificates.chain(options)
+      const chain = yield* chainOf(options)
       return TlsProbe.make({ name: "tls", file: yield* written(text(chain)), ca: chain.root.pem })
     })
 
@@ -789,10 +988,11 @@ if (!isMissing) {
         TlsProbe.make({ name: "tls", file })
       ),
       "Tls/UntrustedRoot": Effect.gen(function* () {
-        const { root, sent } = yield* TestCertificates.chain()
+        const { root, sent } = yield* chainOf()
         return TlsProbe.make({ name: "tls", file: yield* written(sent + root.pem) })
       }),
       "Tls/IncompleteChain": inFile({}, onlyLeaf),
+      "Tls/Refused": inFile(clientsOnly),
       "Tls/NoCertificate": inFile({}, ({ leaf }) => leaf.key),
       "Tls/WrongOrder": inFile({}, ({ intermediate, leaf }) => intermediate.pem + leaf.pem)
     }

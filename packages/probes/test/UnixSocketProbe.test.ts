@@ -14,7 +14,9 @@ import * as Effect from "effect/Effect"
 import * as Equal from "effect/Equal"
 import * as Fiber from "effect/Fiber"
 
+import * as HttpProbe from "../src/HttpProbe.ts"
 import * as UnixSocketProbe from "../src/UnixSocketProbe.ts"
+import * as WebSocketProbe from "../src/WebSocketProbe.ts"
 import { probeContract } from "./ProbeContract.ts"
 import { signal, signatureOf, tagsOf, tcpServer } from "./support.ts"
 
@@ -135,6 +137,14 @@ describe("UnixSocketProbe", () => {
         )
       )
       assert.deepInclude(full, { _tag: "UnixSocket/Unreachable", code: "EAGAIN" })
+      const at = { name: "app", socketPath: path, timeout: "2 seconds" } as const
+      for (const probe of [
+        HttpProbe.make({ ...at, url: "http://app/" }),
+        WebSocketProbe.make({ ...at, url: "ws://app/" })
+      ]) {
+        const verdict: Verdict.Verdict<Verdict.Signature> = yield* probe.check
+        assert.propertyVal(signatureOf(verdict), "code", "EAGAIN")
+      }
     })
   )
 
@@ -176,6 +186,11 @@ describe("UnixSocketProbe", () => {
     const asks = (options: object) => Probe.question(probing("/run/app.sock", options))
     assert.isTrue(Equal.equals(asks(ping), asks({ ...ping })))
     assert.isFalse(Equal.equals(asks(ping), asks({})))
+    if (process.platform !== "linux") return
+    // A name without a file is shown as a file that begins so.
+    const [nameless, file] = [probing("\0app"), probing("@app")]
+    assert.strictEqual(nameless.target, file.target)
+    assert.isFalse(Equal.equals(Probe.question(nameless), Probe.question(file)))
   })
 
   it("refuses options that cannot work, and names them", () => {

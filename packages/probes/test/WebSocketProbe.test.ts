@@ -16,10 +16,13 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Equal from "effect/Equal"
 import * as Fiber from "effect/Fiber"
+import * as Queue from "effect/Queue"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import { type WebSocket, WebSocketServer, type ServerOptions } from "ws"
 
+import * as Connection from "../src/internal/httpConnection.ts"
+import { talk } from "../src/internal/webSocketTalk.ts"
 import * as WebSocketProbe from "../src/WebSocketProbe.ts"
 import { probeContract } from "./ProbeContract.ts"
 import { httpServer, mutated, serving, signatureOf, tcpServer } from "./support.ts"
@@ -290,6 +293,18 @@ describe("WebSocketProbe", () => {
     })
   )
 
+  it.live("what was sent and a secret header are not shown when they come back", () =>
+    Effect.gen(function* () {
+      const echoing = yield* speaking((socket, { headers }) =>
+        socket.on("message", () => socket.close(4001, `no ${String(headers["x-key"])} ${secret}`))
+      )
+      const options = { expect: "hello", send: Redacted.make(secret), headers: { "x-key": Redacted.make("k3y-k3y") } }
+      const text = JSON.stringify(yield* probing(echoing.port, options).check)
+      assert.include(text, "4001")
+      for (const hidden of [secret, "k3y-k3y"]) assert.notInclude(text, hidden)
+    })
+  )
+
   it.live("socketPath: connects there", () =>
     Effect.gen(function* () {
       const path = Path.join(yield* TestFolder.make, "gateway.sock")
@@ -304,6 +319,11 @@ describe("WebSocketProbe", () => {
   it("who asks the same is known by it, whatever the name", () => {
     assert.isTrue(Equal.equals(askingWith("a", "x"), askingWith("b", "x")))
     assert.isFalse(Equal.equals(askingWith("a", "x"), askingWith("a", "y")))
+    const protocols: [string] = ["v1"]
+    const one = probing(80, { protocols })
+    protocols[0] = "v2"
+    assert.isFalse(Equal.equals(Probe.question(one), Probe.question(probing(80, { protocols }))))
+    assert.isTrue(Equal.equals(Probe.question(one), Probe.question(probing(80, { protocols: ["v1"] }))))
   })
 
   it("refuses options that cannot work, and names them", () => {
@@ -430,6 +450,20 @@ describe("WebSocketProbe and hostile servers", () => {
       assert.strictEqual(signature._tag, "WebSocket/UnexpectedMessage")
       yield* server.abandoned
       assert.isBelow(server.sent(), most)
+    })
+  )
+
+  it.live("messages that nobody takes are not kept beyond those asked for", () =>
+    Effect.gen(function* () {
+      const server = yield* flooding(frame(1, Buffer.alloc(60_000, "a")))
+      const url = new URL(`ws://127.0.0.1:${server.port}/`)
+      const to = { host: "127.0.0.1", port: server.port, tls: undefined, socketPath: undefined, dnsServers: undefined }
+      const socket = yield* Connection.open({ ...to, timeout: Duration.seconds(10) }, Connection.unseen())
+      const settings = { url, protocols: [], headers: {}, origin: undefined, send: undefined, messages: 3 }
+      const events = yield* talk(socket, settings)
+      yield* server.abandoned
+      const tags = (yield* Queue.takeAll(events)).map(({ _tag }) => _tag)
+      assert.deepStrictEqual(tags, ["Opened", "Message", "Message", "Message", "Closed"])
     })
   )
 

@@ -53,6 +53,43 @@ describe("the URL of a database", () => {
     }
   })
 
+  it("shows no piece of a password, whatever it has in its middle that should be escaped", () => {
+    const signs = [
+      "@",
+      "/",
+      ":",
+      "?",
+      "#",
+      "!",
+      "[",
+      "]",
+      "\\",
+      "&",
+      "=",
+      " ",
+      "\t",
+      "\n",
+      "|",
+      "^",
+      "<",
+      "?mode=",
+      "?socket=/"
+    ]
+    for (const first of signs) {
+      for (const second of signs) {
+        const password = `s3cret${first}p4ssword${second}w0rd`
+        try {
+          const parsed = DatabaseUrl.parse(checks, `db://user:${password}@db.example:99/shop`, expected)
+          assert.strictEqual(parsed.targetOf(parsed.database), "db://db.example:99/shop")
+          assert.strictEqual(parsed.password === undefined ? undefined : Redacted.value(parsed.password), password)
+        } catch (error) {
+          assert.instanceOf(error, Options.OptionError, password)
+          assert.notMatch(String(error) + JSON.stringify(error), /s3cret|p4ssword|w0rd/, password)
+        }
+      }
+    }
+  })
+
   it("of a unix socket stays on this machine and names its path", () => {
     const { host, path, reach, targetOf } = DatabaseUrl.parse(checks, "db://me@localhost/x?socket=/run/db", expected)
     assert.deepStrictEqual([host, path, reach, targetOf("x")], ["localhost", "/run/db", "host", "db:///run/db/x"])

@@ -49,8 +49,10 @@ describe("makeHelper", () => {
     })
   )
 
-  it.live("has its programs speak English", () =>
+  it.live("has its programs speak English, and tells them nothing else", () =>
     Effect.gen(function* () {
+      const { stdout } = yield* makeHelper()({ file: "env", maxOutput: 100_000 })
+      assert.deepStrictEqual(stdout.trim().split("\n").toSorted(), ["LC_ALL=C", `PATH=${process.env["PATH"]}`])
       process.env["LANGUAGE"] = "de"
       const { stderr } = yield* makeHelper()({ file: "stat", args: ["/nowhere"], maxOutput })
       delete process.env["LANGUAGE"]

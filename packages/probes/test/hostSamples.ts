@@ -98,27 +98,33 @@ export const inCgroup = Effect.fnUntraced(function* (
   controller: string,
   values: Readonly<Record<1 | 2, readonly [file: string, value: string]>>,
   code: string
-): Effect.fn.Return<{ readonly folder: string; readonly said: string } | undefined, never, Scope.Scope> {
+): Effect.fn.Return<
+  { readonly folder: string; readonly said: string; readonly version: 1 | 2 } | undefined,
+  never,
+  Scope.Scope
+> {
   const made = yield* Effect.acquireRelease(
     Effect.sync(() => {
       let folder: string | undefined
+      let version: 1 | 2 = 2
       try {
         const hierarchy = hierarchyOf(controller)
         if (hierarchy === undefined) throw new Error(`no hierarchy has ${controller}`)
         const own = `${hierarchy.point}/nexobot-test-${controller}-${process.pid}`
         Fs.mkdirSync(own)
         folder = own
+        version = hierarchy.version
         const [file, value] = values[hierarchy.version]
         Fs.writeFileSync(`${folder}/${file}`, value)
-        return { folder, isLimited: true }
+        return { folder, version, isLimited: true }
       } catch (cause) {
         process.stderr.write(`skipped: a cgroup of its own: ${String(cause)}\n`)
-        return { folder, isLimited: false }
+        return { folder, version, isLimited: false }
       }
     }),
     ({ folder }) => Effect.sync(() => folder !== undefined && Fs.existsSync(folder) && Fs.rmdirSync(folder))
   )
-  const { folder, isLimited } = made
+  const { folder, isLimited, version } = made
   if (folder === undefined || !isLimited) return undefined
   const said = yield* Effect.callback<string>((resume) => {
     const run = [process.execPath, "--input-type=module-typescript", "--eval", code]
@@ -127,5 +133,5 @@ export const inCgroup = Effect.fnUntraced(function* (
       resume(error === null ? Effect.succeed(stdout) : Effect.die(new Error(stderr)))
     )
   })
-  return { folder, said }
+  return { folder, said, version }
 })

@@ -142,9 +142,39 @@ describe("startRunner", () => {
       assert.include(await said(startRunner({ watch: [], every: 1 } as never)), 'option "every"')
       assert.include(await said(startRunner(undefined as never)), 'option "watch"')
       assert.include(await said(startRunner({ watch: [], signal: AbortSignal.abort("enough") })), "enough")
+      assert.include(await said(startRunner({ watch: [], signal: 5 } as never)), 'option "signal" is 5')
+      assert.include(await said(startRunner({ watch: [], context: 5 } as never)), 'option "context" is 5')
       await using runner = await startRunner({ watch: [{ probe }] })
       assert.include(await said(runner.check("q")), 'option "name" is "q"')
       assert.throws(() => runner.state("q"), 'option "name" is "q"')
+    })
+  )
+
+  it.live("a check that goes on and on stops nothing else, and is given up", () =>
+    Effect.promise(async () => {
+      const [spins, other] = [watchable("spins"), watchable("other")]
+      spins.act = Effect.forever(Effect.yieldNow)
+      await using runner = await startRunner({
+        watch: [
+          { probe: spins.probe, interval: 300 },
+          { probe: other.probe, interval: 50 }
+        ]
+      })
+      for await (const { name } of runner.results()) if (name === "spins") break
+      assert.strictEqual(runner.state("spins").last?.verdict._tag, "Inconclusive")
+      assert.isAtLeast(other.begun.length, 2)
+    })
+  )
+
+  it.live("stops at once if its signal is aborted while it begins", () =>
+    Effect.promise(async () => {
+      const abort = new AbortController()
+      const subject = watchable("p")
+      subject.act = Effect.never
+      const starting = rejecting(startRunner({ watch: [{ probe: subject.probe }], signal: abort.signal }))
+      abort.abort("enough")
+      assert.strictEqual(await starting, "enough")
+      assert.strictEqual(subject.inFlight(), 0)
     })
   )
 

@@ -28,7 +28,7 @@ describe("replies of Redis", () => {
         return kind === "bulk" ? [text(whole), true] : [text(line), false]
       })
       const bytes = Buffer.from(replies.map(([one, asBulk]) => encoded(one, asBulk)).join(""))
-      const decode = decoder()
+      const decode = decoder(Infinity)
       const found: Array<Reply> = []
       for (let start = 0; start < bytes.length; start += size) {
         found.push(...(decode(bytes.subarray(start, start + size)) ?? []))
@@ -41,15 +41,17 @@ describe("replies of Redis", () => {
   )
 
   it("the code of an error is its first word, if that is one", () => {
-    const codes = ["WRONGPASS invalid", "ERR unknown", "NOAUTH", "secret", "Secret stuff"].map((said) => {
-      const [found] = decoder()(Buffer.from(`-${said}\r\n`)) ?? []
-      return found?._tag === "Error" ? found.code : undefined
-    })
-    assert.deepStrictEqual(codes, ["WRONGPASS", "ERR", "NOAUTH", "ERR", "ERR"])
+    const codes = ["WRONGPASS invalid", "ERR unknown", "NOAUTH", "secret", "Secret stuff", "A".repeat(65)].map(
+      (said) => {
+        const [found] = decoder(Infinity)(Buffer.from(`-${said}\r\n`)) ?? []
+        return found?._tag === "Error" ? found.code : undefined
+      }
+    )
+    assert.deepStrictEqual(codes, ["WRONGPASS", "ERR", "NOAUTH", "ERR", "ERR", "ERR"])
   })
 
   it("nothing and numbers are texts", () => {
-    assert.deepStrictEqual(decoder()(Buffer.from("$-1\r\n:42\r\n")), [text(""), text("42")])
+    assert.deepStrictEqual(decoder(Infinity)(Buffer.from("$-1\r\n:42\r\n")), [text(""), text("42")])
   })
 
   it("what Redis would not say is found at once, also what would fill the memory", () => {
@@ -62,19 +64,30 @@ describe("replies of Redis", () => {
       "\0"
     ]
     for (const said of [...strange, `+${"a".repeat(5000)}`]) {
-      assert.isUndefined(decoder()(Buffer.from(said)), said.slice(0, 20))
+      assert.isUndefined(decoder(Infinity)(Buffer.from(said)), said.slice(0, 20))
     }
   })
 
   it.prop("anything else does not throw", [Schema.Array(Schema.String)], ([chunks]) => {
     for (const kind of ["", "+", "-", ":", "$", "$1"]) {
-      const decode = decoder()
+      const decode = decoder(Infinity)
       for (const chunk of [kind, ...chunks]) decode(Buffer.from(chunk))
     }
   })
 
+  it("of more replies than were asked for only these are read, and many in one piece are not copied again and again", () => {
+    const many = Buffer.from("+\r\n".repeat(400_000))
+    assert.strictEqual(decoder(2)(many)?.length, 2)
+    const decode = decoder(3)
+    assert.strictEqual(decode(Buffer.from("+a\r\n+b\r\n+"))?.length, 2)
+    assert.deepStrictEqual(decode(Buffer.from("c\r\n+d\r\n")), [text("c")])
+    assert.deepStrictEqual(decode(Buffer.from("\0")), [])
+    // 480 GB would have to be copied.
+    assert.strictEqual(decoder(Infinity)(many)?.length, 400_000)
+  })
+
   it("a large text in many pieces is put together once", () => {
-    const decode = decoder()
+    const decode = decoder(Infinity)
     const size = 1024 * 1024
     assert.deepStrictEqual(decode(Buffer.from(`$${size}\r\n`)), [])
     const piece = Buffer.alloc(64, "a")
@@ -118,8 +131,8 @@ describe("INFO", () => {
       maxClients: 100,
       unsaved: ["snapshot"],
       replicas: [
-        { address: "127.0.0.1:6380", online: true, lag: 1 },
-        { address: "::1:6381", online: false, lag: undefined }
+        { address: "127.0.0.1:6380", lag: 1 },
+        { address: "::1:6381", lag: undefined }
       ],
       link: undefined
     })

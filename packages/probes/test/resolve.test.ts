@@ -6,14 +6,28 @@ import * as Path from "node:path"
 
 import { assert, describe, it } from "@effect/vitest"
 import * as Options from "@nexobot/core/Options"
+import * as Verdict from "@nexobot/core/Verdict"
 import { eventually, refusal } from "@nexobot/testing/Expect"
 import * as TestDnsmasq from "@nexobot/testing/TestDnsmasq"
 import * as TestFolder from "@nexobot/testing/TestFolder"
 import * as TestPort from "@nexobot/testing/TestPort"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
+import * as TestClock from "effect/testing/TestClock"
 
 import { checkedServers, endpoint, inHosts, lookupOf, resolve } from "../src/internal/resolve.ts"
+import { inNamespaces, withoutDescriptors } from "./support.ts"
+
+/** The address 127.0.0.2 or ::2 for whatever is asked. */
+const anAddress = (question: Buffer): Buffer => {
+  const end = question.indexOf(0, 12) + 5
+  const head = Buffer.from(question.subarray(0, end))
+  // An answer without a fault; one question, one record, and nothing of what came after the question.
+  head.set([0x81, 0x80, 0, 1, 0, 1, 0, 0, 0, 0], 2)
+  const type = question.readUInt16BE(end - 4)
+  const address = type === 28 ? [...Array.from({ length: 15 }, () => 0), 2] : [127, 0, 0, 2]
+  return Buffer.concat([head, Buffer.from([0xc0, 12, 0, type, 0, 1, 0, 0, 0, 0, 0, address.length, ...address])])
+}
 
 /** A port to which queries are sent in vain; `asked` counts them. */
 const silentServer = Effect.acquireRelease(
@@ -28,6 +42,28 @@ const silentServer = Effect.acquireRelease(
   }),
   ({ close }) => Effect.sync(close)
 )
+
+/** A server that answers a question about IPv4 at once, and one about IPv6 when it is told to. */
+const halfServer = (answerTo: (question: Buffer) => Buffer) =>
+  Effect.acquireRelease(
+    Effect.callback<{ readonly server: string; readonly release: () => void; readonly close: () => void }>((resume) => {
+      const socket = Dgram.createSocket("udp4")
+      const held: Array<() => void> = []
+      const release = () => {
+        for (const answer of held.splice(0)) answer()
+      }
+      socket.on("message", (question, { address, port }) => {
+        const answer = () => socket.send(answerTo(question), port, address)
+        const type = question.readUInt16BE(question.indexOf(0, 12) + 1)
+        if (type === 28) held.push(answer)
+        else answer()
+      })
+      socket.bind(0, "127.0.0.1", () => {
+        resume(Effect.succeed({ server: `127.0.0.1:${socket.address().port}`, release, close: () => socket.close() }))
+      })
+    }),
+    ({ close }) => Effect.sync(close)
+  )
 
 /** Sockets of this process; those of queries are in no list of Node's. */
 const sockets = () =>
@@ -66,6 +102,69 @@ describe("resolve", () => {
       assert.isAbove(sockets(), before)
       yield* Fiber.interrupt(fiber)
       assert.isAtMost(sockets(), before)
+    })
+  )
+
+  it.effect("one family that is late has a short grace once the other has answered, on the clock of the program", () =>
+    Effect.gen(function* () {
+      const { release, server } = yield* halfServer(anAddress)
+      const soon = yield* Effect.forkChild(resolve("app.test", [server]))
+      // Whatever time this takes, the clock stands still.
+      yield* TestClock.withLive(Effect.sleep("100 millis"))
+      assert.isUndefined(soon.pollUnsafe())
+      release()
+      assert.deepStrictEqual(yield* Fiber.join(soon), ["127.0.0.2", "::2"])
+      const before = sockets()
+      const never = yield* Effect.forkChild(resolve("app.test", [server]))
+      // The first answer comes when it comes; from then on it is the clock that counts.
+      for (let round = 0; round < 500 && never.pollUnsafe() === undefined; round += 1) {
+        yield* TestClock.withLive(Effect.sleep("10 millis"))
+        yield* TestClock.adjust("50 millis")
+      }
+      assert.deepStrictEqual(yield* Fiber.join(never), ["127.0.0.2"])
+      assert.isAtMost(sockets(), before)
+    })
+  )
+
+  it.live("without a descriptor left, the fault is that", () =>
+    Effect.gen(function* () {
+      const said = yield* withoutDescriptors(
+        `
+        import { resolve } from "./src/internal/resolve.ts"
+        import * as DnsProbe from "./src/DnsProbe.ts"
+        import * as TcpProbe from "./src/TcpProbe.ts"
+        import * as Effect from "effect/Effect"
+        const servers = ["127.0.0.1:9", "127.0.0.2:9"]`,
+        `[
+          Effect.flip(resolve("app.test", servers)),
+          Effect.flip(resolve("app.test")),
+          DnsProbe.make({ name: "dns", host: "app.test", servers }).check,
+          TcpProbe.make({ name: "tcp", host: "app.test", port: 80, dnsServers: servers }).check
+        ]`
+      )
+      const own = "this process has too many files open (EMFILE)"
+      assert.deepStrictEqual(said, [
+        "EMFILE",
+        "EMFILE",
+        Verdict.inconclusive(`A of app.test: ${own}`),
+        Verdict.inconclusive(`app.test:80: ${own}`)
+      ])
+    })
+  )
+
+  it.live("without a network, the fault is that, unless one of the servers refuses", () =>
+    Effect.gen(function* () {
+      const said = yield* inNamespaces(
+        "-rn",
+        ["ip link set lo up"],
+        `
+        import { resolve } from "./src/internal/resolve.ts"
+        import * as Effect from "effect/Effect"
+        const servers = [["192.0.2.1", "[2001:db8::1]:53"], ["192.0.2.1", "127.0.0.1:9"]]
+        console.log((await Effect.runPromise(Effect.forEach(servers, (few) => Effect.flip(resolve("app.test", few))))).join())`
+      )
+      if (said === undefined) return
+      assert.strictEqual(said, "ENETUNREACH,ECONNREFUSED\n")
     })
   )
 

@@ -15,6 +15,8 @@ import { freePort } from "./support.ts"
 export interface SqlServer {
   /** The database that is there from the beginning. */
   readonly database: Database.Database
+  /** The same, and it takes the files of migrations. */
+  readonly scratch: Database.Database
   /** An empty database, in which these statements were run. */
   readonly fresh: (statements: string) => Effect.Effect<Database.Database>
   /** Runs statements as the superuser. */
@@ -48,7 +50,7 @@ export const kinds: ReadonlyArray<Kind> = [
             const made = sql(`CREATE DATABASE ${name} TEMPLATE template0;\n\\connect ${name}\n${statements}`)
             return Effect.as(made, database.withDatabase(name))
           }
-          return { database, fresh, sql, freeze, thaw, port }
+          return { database, scratch: database, fresh, sql, freeze, thaw, port }
         })
       ),
     scratches: "SELECT datname FROM pg_database WHERE datname LIKE 'nexo_scratch_%'",
@@ -60,14 +62,15 @@ export const kinds: ReadonlyArray<Kind> = [
     server: () =>
       shared(
         Effect.map(TestMariaDb.make, ({ freeze, port, sql, thaw, url }) => {
-          const database = MysqlDatabase.make({ url, multipleStatements: true })
+          const database = MysqlDatabase.make({ url })
+          const scratch = MysqlDatabase.make({ url, multipleStatements: true })
           const within = (statements: string, name = "nexo") => sql(`USE ${name};\n${statements}`)
           const fresh = (statements: string) => {
             const name = named()
             const made = sql(`CREATE DATABASE ${name}; USE ${name};\n${statements}`)
             return Effect.as(made, database.withDatabase(name))
           }
-          return { database, fresh, sql: within, freeze, thaw, port }
+          return { database, scratch, fresh, sql: within, freeze, thaw, port }
         })
       ),
     scratches: "SHOW DATABASES LIKE 'nexo_scratch_%'",
@@ -95,6 +98,24 @@ export const at = (dialect: Database.Database["dialect"], port: number, user = "
   })
 
 export const refusing = (dialect: Database.Database["dialect"]) => Effect.map(freePort, (port) => at(dialect, port))
+
+/** A database that gives these answers: the first whose expression matches; no rows otherwise. */
+export const answering = (
+  database: Database.Database,
+  answers: ReadonlyArray<readonly [RegExp, ReadonlyArray<Database.Row> | Database.DatabaseError["reason"]]>,
+  asked: Array<string> = []
+): Database.Database => ({
+  ...database,
+  connect: Effect.succeed({
+    query: (sql) => {
+      asked.push(sql)
+      const answer = answers.find(([expression]) => expression.test(sql))?.[1] ?? []
+      return "_tag" in answer
+        ? Effect.fail(new DatabaseError({ target: database.target, reason: answer }))
+        : Effect.succeed(answer)
+    }
+  })
+})
 
 /** A database on this machine, which has no more file descriptors. */
 export const tooManyFiles: Database.Database["connect"] = Effect.fail(

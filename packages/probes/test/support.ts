@@ -138,3 +138,28 @@ export const inNamespaces = (flags: string, lines: ReadonlyArray<string>, code: 
     })
     return Effect.sync(() => child.pid !== undefined && child.kill())
   })
+
+/**
+ * What checks find in a process that has no descriptor left: `prepare` is a module, with its imports, and `checks` an
+ * expression for a list of effects.
+ */
+export const withoutDescriptors = (prepare: string, checks: string) =>
+  Effect.callback<ReadonlyArray<unknown>>((resume) => {
+    const code = `${prepare}
+    import * as FileSystem from "node:fs"
+    import * as Effects from "effect/Effect"
+    const taken = []
+    try { for (;;) taken.push(FileSystem.openSync("/dev/null")) } catch {}
+    const found = await Effects.runPromise(Effects.all(${checks}))
+    for (const one of taken) FileSystem.closeSync(one)
+    console.log(JSON.stringify(found))`
+    const run = [process.execPath, "--input-type=module-typescript", "--eval", code]
+    const options = { cwd: Path.join(import.meta.dirname, ".."), timeout: 20_000 }
+    const args = ["-c", 'ulimit -n 100 && exec "$@"', "sh", ...run]
+    const child = ChildProcess.execFile("sh", args, options, (error, stdout, stderr) => {
+      if (error !== null) return resume(Effect.die(new Error(stderr, { cause: error })))
+      const found: ReadonlyArray<unknown> = JSON.parse(stdout)
+      return resume(Effect.succeed(found))
+    })
+    return Effect.sync(() => child.pid !== undefined && child.kill())
+  })

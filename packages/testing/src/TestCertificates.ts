@@ -32,7 +32,7 @@ export interface TestCertificate {
  * @since 0.1.0
  */
 export interface TestCertificateOptions {
-  /** Its common name. */
+  /** Its common name; empty for a certificate without a name. */
   readonly subject: string
   /** For whom it is, as `DNS:a.test` or `IP:127.0.0.1`. Nobody unless told. */
   readonly names?: ReadonlyArray<string>
@@ -44,6 +44,17 @@ export interface TestCertificateOptions {
   readonly begins?: number
   /** Days from now, to the second; 100 unless told. Less than 0 has expired. */
   readonly ends?: number
+  /**
+   * Extensions by their names, as in x509v3_config(5), for example `{ extendedKeyUsage: "clientAuth" }`. One that it would
+   * have anyway is replaced.
+   */
+  readonly extensions?: Readonly<Record<string, string>>
+  /** Whose key it has; a new one of P-256 unless told. */
+  readonly keyOf?: Pick<TestCertificate, "keyFile">
+  /** Bits of a new RSA key in place of that. */
+  readonly rsa?: number
+  /** Of its signature; `sha256` unless told. */
+  readonly digest?: "sha1" | "sha256"
 }
 
 /**
@@ -54,7 +65,18 @@ export interface TestCertificateOptions {
  */
 export const isMissing = (): boolean => Binary.skipWithout("openssl", "apt-get install openssl")
 
-const configuration = (names: ReadonlyArray<string>, authority: boolean): string => `
+const extensionsOf = ({ authority = false, extensions, names = [] }: TestCertificateOptions): string =>
+  Object.entries({
+    subjectKeyIdentifier: "hash",
+    basicConstraints: `critical, CA:${authority ? "TRUE" : "FALSE"}`,
+    ...(authority ? { keyUsage: "critical, keyCertSign, cRLSign" } : {}),
+    ...(names.length === 0 ? {} : { subjectAltName: names.join(", ") }),
+    ...extensions
+  })
+    .map(([name, value]) => `${name} = ${value}`)
+    .join("\n")
+
+const configuration = (options: TestCertificateOptions): string => `
 [req]
 distinguished_name = nothing
 [nothing]
@@ -64,16 +86,13 @@ default_ca = own
 database = database
 new_certs_dir = .
 rand_serial = yes
-default_md = sha256
+default_md = ${options.digest ?? "sha256"}
 policy = any
 unique_subject = no
 [any]
 commonName = optional
 [extensions]
-subjectKeyIdentifier = hash
-basicConstraints = critical, CA:${authority ? "TRUE" : "FALSE"}
-${authority ? "keyUsage = critical, keyCertSign, cRLSign" : ""}
-${names.length === 0 ? "" : `subjectAltName = ${names.join(", ")}`}
+${extensionsOf(options)}
 `
 
 /** As in `20270131235959Z`. */
@@ -97,16 +116,20 @@ const openssl = (cwd: string, ...args: ReadonlyArray<string>) =>
 export const make = Effect.fnUntraced(function* (
   options: TestCertificateOptions
 ): Effect.fn.Return<TestCertificate, never, Scope.Scope> {
-  const { authority = false, begins = -1, ends = 100, issuer, names = [], subject } = options
+  const { begins = -1, ends = 100, issuer, keyOf, rsa, subject } = options
   const folder = yield* TestFolder.make
   const now = Date.now()
-  Fs.writeFileSync(Path.join(folder, "openssl.cnf"), configuration(names, authority))
+  Fs.writeFileSync(Path.join(folder, "openssl.cnf"), configuration(options))
   Fs.writeFileSync(Path.join(folder, "database"), "")
+  const [file, keyFile] = [Path.join(folder, "certificate.pem"), Path.join(folder, "key.pem")]
+  if (keyOf !== undefined) Fs.copyFileSync(keyOf.keyFile, keyFile)
+  const newKey =
+    rsa === undefined ? ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"] : ["-newkey", `rsa:${rsa}`]
+  const key = keyOf === undefined ? [...newKey, "-nodes", "-keyout", "key.pem"] : ["-key", "key.pem"]
   // prettier-ignore
   yield* openssl(
     folder,
-    "req", "-new", "-config", "openssl.cnf", "-subj", `/CN=${subject}`,
-    "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", "key.pem", "-out", "request.pem"
+    "req", "-new", "-config", "openssl.cnf", "-subj", subject === "" ? "/" : `/CN=${subject}`, ...key, "-out", "request.pem"
   )
   const signedBy =
     issuer === undefined ? ["-selfsign", "-keyfile", "key.pem"] : ["-cert", issuer.file, "-keyfile", issuer.keyFile]
@@ -116,7 +139,6 @@ export const make = Effect.fnUntraced(function* (
     "ca", "-batch", "-notext", "-config", "openssl.cnf", "-extensions", "extensions", ...signedBy,
     "-startdate", inDays(now, begins), "-enddate", inDays(now, ends), "-in", "request.pem", "-out", "certificate.pem"
   )
-  const [file, keyFile] = [Path.join(folder, "certificate.pem"), Path.join(folder, "key.pem")]
   return { pem: Fs.readFileSync(file, "utf8"), key: Fs.readFileSync(keyFile, "utf8"), file, keyFile }
 })
 
@@ -143,16 +165,13 @@ export const chain = Effect.fnUntraced(function* (
     readonly root?: Partial<TestCertificateOptions>
     readonly intermediate?: Partial<TestCertificateOptions>
     readonly leaf?: Partial<TestCertificateOptions>
+    /** A chain whose root and intermediate it has, in place of new ones. */
+    readonly on?: Pick<TestChain, "intermediate" | "root">
   } = {}
 ): Effect.fn.Return<TestChain, never, Scope.Scope> {
-  const root = yield* make({ subject: "Test Root", authority: true, ends: 3650, ...options.root })
-  const intermediate = yield* make({
-    subject: "Test Intermediate",
-    authority: true,
-    ends: 1000,
-    issuer: root,
-    ...options.intermediate
-  })
+  const root = options.on?.root ?? (yield* make({ subject: "Test Root", authority: true, ends: 3650, ...options.root }))
+  const below = { subject: "Test Intermediate", authority: true, ends: 1000, issuer: root }
+  const intermediate = options.on?.intermediate ?? (yield* make({ ...below, ...options.intermediate }))
   const names = ["DNS:localhost", "IP:127.0.0.1"]
   const leaf = yield* make({ subject: "localhost", names, issuer: intermediate, ...options.leaf })
   return { root, intermediate, leaf, sent: leaf.pem + intermediate.pem }

@@ -13,6 +13,7 @@ import type * as Scope from "effect/Scope"
 
 import * as Binary from "./Binary.ts"
 import { eventually } from "./Expect.ts"
+import { end } from "./internal/server.ts"
 import * as TestFolder from "./TestFolder.ts"
 
 /**
@@ -54,24 +55,32 @@ export const isMissing = (): boolean => {
 
 const program = (name: string): string => Binary.find(name) ?? name
 
-/** Every port is free there, and the settings of this machine's own daemon do not count. */
+/**
+ * Every port is free there, and the settings of this machine's own daemon do not count. The daemon writes into their
+ * folder: where this machine has none, it is made in a copy of /etc, as nothing else there is private.
+ */
 const script = `
 set -e
 ip link set lo up
-mkdir -p /etc/docker
+if [ ! -d /etc/docker ]; then
+  mkdir "$1/etc"
+  mount -t tmpfs tmpfs "$1/etc"
+  cp -a /etc/. "$1/etc"
+  mkdir "$1/etc/docker"
+  mount --bind "$1/etc" /etc
+fi
 mount -t tmpfs tmpfs /etc/docker
 exec "$DOCKERD" --data-root "$1/data" --exec-root "$1/exec" -H "unix://$1/docker.sock" --pidfile "$1/pid" \\
   --storage-driver vfs >"$1/log" 2>&1
 `
 
-const end = (running: ChildProcess.ChildProcess): Effect.Effect<void> =>
-  Effect.callback((resume) => {
-    const ended = running.pid === undefined || running.exitCode !== null || running.signalCode !== null
-    if (ended) return resume(Effect.void)
-    running.once("exit", () => resume(Effect.void))
-    running.kill("SIGCONT")
-    running.kill("SIGTERM")
-    return undefined
+/** How long a daemon may take to end in order. It takes containerd with it, however it ends. */
+const longestEnd = "10 seconds"
+
+const endInTime = (running: ChildProcess.ChildProcess): Effect.Effect<void> =>
+  Effect.timeoutOrElse(Effect.interruptible(end(running, "SIGTERM")), {
+    duration: longestEnd,
+    orElse: () => end(running, "SIGKILL")
   })
 
 /** Of its threads, each of which stops for itself. */
@@ -102,7 +111,7 @@ export const make: Effect.Effect<TestDocker, never, Scope.Scope> = Effect.gen(fu
       started.once("error", () => undefined)
       return started
     }),
-    end
+    endInTime
   )
   const run = (args: ReadonlyArray<string>, input?: Buffer) =>
     ChildProcess.spawnSync(program("docker"), args, {

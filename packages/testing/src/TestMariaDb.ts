@@ -31,7 +31,7 @@ export interface TestMariaDb {
   readonly thaw: Effect.Effect<void>
   /** Ends it with SIGKILL, and returns when it is gone. */
   readonly kill: Effect.Effect<void>
-  /** Starts a killed one again, and does not wait until it answers. */
+  /** Starts a killed one again, and does not wait until it answers. One that runs goes on. */
   readonly start: Effect.Effect<void>
   /** Waits until it answers. */
   readonly ready: Effect.Effect<void>
@@ -145,7 +145,8 @@ export const makeWith = Effect.fnUntraced(function* (
     }),
     kill: Effect.suspend(() => Server.end(running, "SIGKILL")),
     start: Effect.sync(() => {
-      running = launch()
+      // Nobody would end the one before.
+      if (Server.hasEnded(running)) running = launch()
     }),
     ready,
     sql

@@ -33,7 +33,7 @@ export interface TestPostgres {
   readonly thaw: Effect.Effect<void>
   /** Ends all of it with SIGKILL, and returns when it is gone. */
   readonly kill: Effect.Effect<void>
-  /** Starts a killed one again, and does not wait until it answers. */
+  /** Starts a killed one again, and does not wait until it answers. One that runs goes on. */
   readonly start: Effect.Effect<void>
   /** Waits until it answers. */
   readonly ready: Effect.Effect<void>
@@ -180,7 +180,8 @@ export const makeWith = Effect.fnUntraced(function* (
       Effect.suspend(() => Server.end(running, "SIGKILL"))
     ),
     start: Effect.sync(() => {
-      running = launch()
+      // Nobody would end the one before.
+      if (Server.hasEnded(running)) running = launch()
     }),
     ready,
     sql: (statements, database = "postgres") =>

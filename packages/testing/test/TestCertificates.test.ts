@@ -1,4 +1,4 @@
-import { X509Certificate } from "node:crypto"
+import { createPrivateKey, X509Certificate } from "node:crypto"
 import * as Fs from "node:fs"
 
 import { assert, describe, it } from "@effect/vitest"
@@ -42,6 +42,26 @@ describe.skipIf(TestCertificates.isMissing())("TestCertificates", () => {
       assert.strictEqual(certificate.subjectAltName, "DNS:*.a.test")
       assert.isTrue(certificate.checkIssued(certificate), "by itself")
       assert.deepStrictEqual([ago(certificate.validFromDate), ago(certificate.validToDate)], [20, 10])
+    })
+  )
+
+  it.live("with other extensions, keys and signatures", () =>
+    Effect.gen(function* () {
+      const root = yield* TestCertificates.make({ subject: "", authority: true })
+      const made = yield* TestCertificates.make({
+        subject: "odd",
+        issuer: root,
+        extensions: { extendedKeyUsage: "clientAuth", basicConstraints: "CA:TRUE" },
+        rsa: 1024,
+        digest: "sha1"
+      })
+      const [above, below] = [new X509Certificate(root.pem), new X509Certificate(made.pem)]
+      assert.isTrue(below.checkIssued(above) && below.verify(above.publicKey))
+      assert.deepStrictEqual([above.subject, below.issuer], [undefined, undefined], "Node has it so")
+      assert.deepStrictEqual([below.ca, below.keyUsage], [true, ["1.3.6.1.5.5.7.3.2"]])
+      assert.strictEqual(below.publicKey.asymmetricKeyDetails?.modulusLength, 1024)
+      const again = yield* TestCertificates.make({ subject: "again", keyOf: made })
+      assert.isTrue(new X509Certificate(again.pem).checkPrivateKey(createPrivateKey(made.key)))
     })
   )
 })

@@ -20,6 +20,9 @@ describe.skipIf(TestMariaDb.isMissing())("TestMariaDb", () => {
           yield* server.kill
           yield* server.start
           yield* server.ready
+          const { pid: again } = server
+          yield* server.start
+          assert.strictEqual(server.pid, again)
           assert.notStrictEqual(server.pid, pid)
           assert.strictEqual(yield* server.sql("SELECT * FROM nexo.one"), "1\t2")
           return Path.dirname(server.socket)

@@ -28,6 +28,9 @@ describe.skipIf(TestPostgres.isMissing())("TestPostgres", () => {
           yield* standby.kill
           yield* standby.start
           yield* standby.ready
+          const { pid: again } = standby
+          yield* standby.start
+          assert.strictEqual(standby.pid, again)
           assert.notStrictEqual(standby.pid, pid)
           assert.strictEqual(yield* standby.sql("SELECT * FROM one"), "1|2")
           return [primary.folder, standby.folder]

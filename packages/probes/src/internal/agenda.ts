@@ -4,6 +4,7 @@
  *
  * @since 0.1.0
  */
+import * as Cause from "effect/Cause"
 import type * as Clock from "effect/Clock"
 import type * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
@@ -28,6 +29,8 @@ export interface Agenda {
   readonly clear: (entry: Entry) => void
   /** Forgets everything. */
   readonly reset: () => void
+  /** Does something that must not stop the rest: what it throws is a defect, and logged. */
+  readonly attempt: (run: () => void) => void
 }
 
 /** As many are done in one turn of the event loop at most: after a standstill of the machine, all are due at once. */
@@ -85,6 +88,13 @@ export const make = (context: Context.Context<never>, clock: Clock.Clock): Agend
     const pause = Math.max(1, Math.ceil(first.at - now()))
     sleeper = runFork(Effect.andThen(clock.sleep(Duration.millis(pause)), wake))
   }
+  const attempt = (run: () => void) => {
+    try {
+      run()
+    } catch (defect) {
+      runFork(Effect.logError("a defect in the runner", Cause.die(defect)))
+    }
+  }
   const wake = Effect.sync(() => {
     sleeper = undefined
     wakesAt = Infinity
@@ -94,7 +104,7 @@ export const make = (context: Context.Context<never>, clock: Clock.Clock): Agend
       const first = heap[0]
       if (first === undefined || first.at > time) break
       remove(first)
-      first.run()
+      attempt(first.run)
     }
     isTicking = false
     arm()
@@ -109,6 +119,7 @@ export const make = (context: Context.Context<never>, clock: Clock.Clock): Agend
       arm()
     },
     clear: remove,
+    attempt,
     reset: () => {
       sleeper?.interruptUnsafe()
       sleeper = undefined

@@ -22,6 +22,9 @@ export interface Chain {
 /** Chains of the field have five links at most. */
 const mostLinks = 10
 
+/** How many links are looked at in all, whichever way leads on: what is sent may have any number of ways. */
+const mostLooks = 30
+
 /** A bundle of all public roots has some 150. */
 const mostCertificates = 1000
 
@@ -61,39 +64,41 @@ export const isSelfSigned = (certificate: X509Certificate): boolean => isIssuedB
 export const isIssuerAmong = (certificate: X509Certificate, others: ReadonlyArray<X509Certificate>): boolean =>
   others.some((other) => !isSame(other, certificate) && isIssuedBy(other, certificate))
 
-/** Of a certificate that was issued again with the same key, the one that lasts longest. */
-const best = (certificates: ReadonlyArray<X509Certificate>): X509Certificate | undefined =>
-  certificates.toSorted((a, b) => b.validToDate.getTime() - a.validToDate.getTime())[0]
+/** Of a certificate that was issued again with the same key, those first that last longest. */
+const bestFirst = (certificates: ReadonlyArray<X509Certificate>): ReadonlyArray<X509Certificate> =>
+  certificates.toSorted((a, b) => b.validToDate.getTime() - a.validToDate.getTime())
 
 /**
  * The chain of a leaf. A trusted root ends it as soon as there is one, whatever else was sent: a root that another one
- * has signed, which has expired meanwhile, does no harm.
+ * has signed, which has expired meanwhile, does no harm. Where several have issued a link, as with an intermediate that
+ * two roots have signed, each is tried until one leads to a trusted root; if none does, the first one counts.
  */
 export const chainOf = (
   leaf: X509Certificate,
   sent: ReadonlyArray<X509Certificate>,
   roots: ReadonlyArray<X509Certificate>
 ): Chain => {
-  const links: [Link, ...Array<Link>] = [{ role: "leaf", certificate: leaf }]
-  const isRoot = (certificate: X509Certificate) => roots.some((root) => isSame(root, certificate))
-  if (isRoot(leaf)) return { links, end: "trusted" }
-  let last = leaf
-  while (links.length < mostLinks) {
-    const issued = last
-    const root = best(roots.filter((one) => isIssuedBy(issued, one)))
-    if (root !== undefined) {
-      links.push({ role: "root", certificate: root })
-      return { links, end: "trusted" }
-    }
-    if (isSelfSigned(issued)) return { links, end: links.length === 1 ? "self-signed" : "untrusted-root" }
-    const next = best(
-      sent.filter((one) => one.ca && !links.some((link) => isSame(link.certificate, one)) && isIssuedBy(issued, one))
+  let looks = 0
+  const from = (links: Chain["links"]): Chain => {
+    looks += 1
+    const last = links.at(-1)?.certificate ?? leaf
+    const [root] = bestFirst(roots.filter((one) => isIssuedBy(last, one)))
+    if (root !== undefined) return { links: [...links, { role: "root", certificate: root }], end: "trusted" }
+    if (isSelfSigned(last)) return { links, end: links.length === 1 ? "self-signed" : "untrusted-root" }
+    const next = bestFirst(
+      sent.filter((one) => one.ca && !links.some((link) => isSame(link.certificate, one)) && isIssuedBy(last, one))
     )
-    if (next === undefined) break
-    links.push({ role: isSelfSigned(next) ? "root" : "intermediate", certificate: next })
-    last = next
+    let first: Chain | undefined
+    for (const certificate of next) {
+      if (links.length >= mostLinks || looks >= mostLooks) break
+      const chain = from([...links, { role: isSelfSigned(certificate) ? "root" : "intermediate", certificate }])
+      if (chain.end === "trusted") return chain
+      first ??= chain
+    }
+    return first ?? { links, end: "incomplete" }
   }
-  return { links, end: "incomplete" }
+  const links: Chain["links"] = [{ role: "leaf", certificate: leaf }]
+  return roots.some((root) => isSame(root, leaf)) ? { links, end: "trusted" } : from(links)
 }
 
 const parsed = new WeakMap<ReadonlyArray<string>, ReadonlyArray<X509Certificate>>()
@@ -120,6 +125,41 @@ export const namesOf = (certificate: X509Certificate, most: number): ReadonlyArr
     .filter((name) => /^(DNS|IP Address):/.test(name))
     .slice(0, most)
     .map((name) => name.slice(name.indexOf(":") + 1))
+
+/** `serverAuth` and `anyExtendedKeyUsage`. */
+const serverAuthentication = new Set(["1.3.6.1.5.5.7.3.1", "2.5.29.37.0"])
+
+const tooFewBits = 2048
+
+const modulusOf = (certificate: X509Certificate): number | undefined => {
+  try {
+    return certificate.publicKey.asymmetricKeyDetails?.modulusLength
+  } catch {
+    return undefined // a key of a kind that is not known here, or a broken one
+  }
+}
+
+/**
+ * Why clients refuse a chain though it is whole, as far as certificates show it here: what they are for, short RSA keys
+ * and weak digests. OpenSSL sees more, and takes part only where a server speaks.
+ */
+export const weaknessOf = ({ links }: Chain): { readonly code: string; readonly why: string } | undefined => {
+  for (const { certificate, role } of links) {
+    // A root is trusted as it is.
+    if (role === "root") continue
+    // Node has the extended ones under this name; without any it may serve for everything.
+    const uses: ReadonlyArray<string> | undefined = certificate.keyUsage
+    if (uses !== undefined && !uses.some((use) => serverAuthentication.has(use))) {
+      return { code: "INVALID_PURPOSE", why: `${role}: not for servers` }
+    }
+    const bits = modulusOf(certificate)
+    if (bits !== undefined && bits < tooFewBits) return { code: "KEY_TOO_SMALL", why: `${role}: RSA of ${bits} bits` }
+    // Since Node 24.9.
+    const signature = certificate.signatureAlgorithm ?? ""
+    if (/md5|sha1(?!\d)/i.test(signature)) return { code: "MD_TOO_WEAK", why: `${role}: signed by ${signature}` }
+  }
+  return undefined
+}
 
 /** What people call it: its common name, else its first name, else all of its subject. */
 export const nameOf = (certificate: X509Certificate): string =>

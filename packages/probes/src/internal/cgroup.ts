@@ -55,8 +55,8 @@ const membershipOf = (text: string, controller: string): Membership | undefined 
 /** From `path` up to, and with, `top`; nothing where it is not below. */
 const upwards = (path: string, top: string): ReadonlyArray<string> => {
   const below = Path.posix.relative(top, path)
-  // Where the process is outside of what its namespace shows, the kernel writes dots.
-  if ([path, below].some((one) => one.split("/").includes(".."))) return []
+  // Where the process, or what is mounted, is outside of what its namespace shows, the kernel writes dots.
+  if ([path, top, below].some((one) => one.split("/").includes(".."))) return []
   const parts = below === "" ? [] : below.split("/")
   return [...parts, ""].map((_, index) => parts.slice(0, parts.length - index).join("/"))
 }

@@ -11,7 +11,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 
 import { excerpt } from "./excerpt.ts"
-import { codeOf, ownFault } from "./systemError.ts"
+import { codeOf } from "./systemError.ts"
 import { checkedTimes, type Times } from "./times.ts"
 
 /** The options of it; each probe documents them. */
@@ -61,12 +61,6 @@ const broken = (code: string): Outcome => ({ _tag: "Broken", code })
 /** A reply longer than this without a line end is cut there. */
 const replyLimit = 4096
 
-/** Of several addresses that were tried, one that tells of the other side is worth more than one that tells of ours. */
-const codeOfConnection = (error: unknown): string => {
-  const codes = error instanceof AggregateError ? error.errors.map(codeOf) : []
-  return codes.find((code) => ownFault(code) === undefined) ?? codeOf(error)
-}
-
 /** A client that tries a port which the system gives to clients, and where nobody listens, can get that very port. */
 const isConnectedToItself = (socket: Net.Socket): boolean =>
   socket.localPort !== undefined &&
@@ -88,8 +82,8 @@ const talk = (dial: () => Net.Socket, { expect, send }: Settings, progress: Prog
       socket.destroy()
       resume(Effect.succeed(outcome))
     }
-    socket.on("error", (error) => done(broken(codeOfConnection(error))))
-    socket.on("connect", () => {
+    socket.on("error", (error) => done(broken(codeOf(error))))
+    const connected = () => {
       if (isConnectedToItself(socket)) return done(broken("ECONNREFUSED"))
       progress.connected = true
       progress.remote = socket.remoteAddress
@@ -98,7 +92,7 @@ const talk = (dial: () => Net.Socket, { expect, send }: Settings, progress: Prog
       // Destroying the socket drops what is not written yet; and who is not heard out may not listen either.
       socket.resume()
       return socket.write(send, (error) => error ?? done(said))
-    })
+    }
     if (expect !== undefined) {
       const reply: Array<Buffer> = []
       let length = 0
@@ -110,6 +104,10 @@ const talk = (dial: () => Net.Socket, { expect, send }: Settings, progress: Prog
       // The last line may have no end.
       socket.on("end", () => done(length === 0 ? broken("closed without a reply") : judge(expect, reply)))
     }
+    // It may stand already, and may even be over: its events are gone then.
+    if (socket.destroyed) done(broken(socket.errored === null ? "closed without a reply" : codeOf(socket.errored)))
+    else if (socket.connecting) socket.on("connect", connected)
+    else connected()
     return Effect.sync(() => socket.destroy())
   })
 
@@ -120,11 +118,11 @@ const completed = (outcome: Outcome): Effect.Effect<Outcome> =>
     : Effect.succeed(outcome)
 
 /** Holds the conversation as soon as it is known how to dial, all within the time allowed. */
-export const hold = (
-  dial: Effect.Effect<() => Net.Socket, string>,
+export const hold = <R>(
+  dial: Effect.Effect<() => Net.Socket, string, R>,
   settings: Settings,
   progress: Progress
-): Effect.Effect<Outcome> => {
+): Effect.Effect<Outcome, never, R> => {
   const { degradedAfter, timeout } = settings
   const held = dial.pipe(
     Effect.flatMap((connect) => talk(connect, settings, progress)),

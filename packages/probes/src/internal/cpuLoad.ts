@@ -1,5 +1,5 @@
 /**
- * The load of the machine, and the CPUs that there are for this process.
+ * The load of the machine and its CPUs, and where the waiting of this process is told.
  *
  * @since 0.1.0
  */
@@ -10,10 +10,11 @@ export const windows = ["1m", "5m", "15m"] as const
 
 export interface CpuLoad {
   readonly loads: Readonly<Record<(typeof windows)[number], number>>
+  /** Those of the machine: the load is that of all who share it, whatever the quota of this process. */
   readonly cpus: number
-  /** What limits the CPUs: a cgroup, or the machine. */
+  /** Where the CPUs were counted. */
   readonly source: string
-  /** The files that tell of waiting. */
+  /** The files that tell of waiting: of the cgroup with the smallest CPU quota around this process, or the machine. */
   readonly pressure: { readonly cpu: string; readonly io: string }
 }
 
@@ -28,24 +29,20 @@ const quotaOf = ({ folder, version }: Cgroup): number | undefined => {
   return Number.isFinite(cpus) && cpus > 0 ? cpus : undefined
 }
 
-/** The smallest quota around this process, or all CPUs where none is smaller; `undefined` where nothing tells. */
-export const loadOf = (proc: string, scope: "cgroup" | "host"): CpuLoad | undefined => {
+/** `undefined` where nothing tells. */
+export const loadOf = (proc: string): CpuLoad | undefined => {
   const [one = NaN, five = NaN, fifteen = NaN] = (textOf(`${proc}/loadavg`) ?? "").split(" ").map(Number)
-  const all = (textOf(`${proc}/stat`) ?? "").match(/^cpu\d+ /gm)?.length ?? 0
-  if (all === 0 || ![one, five, fifteen].every(Number.isFinite)) return undefined
-  const machine: CpuLoad = {
-    loads: { "1m": one, "5m": five, "15m": fifteen },
-    cpus: all,
-    source: `${proc}/stat`,
-    pressure: { cpu: `${proc}/pressure/cpu`, io: `${proc}/pressure/io` }
-  }
-  let tightest = machine
-  for (const cgroup of scope === "host" ? [] : cgroupsOf(proc, "cpu")) {
-    const cpus = quotaOf(cgroup)
-    if (cpus === undefined || cpus >= tightest.cpus) continue
+  const source = `${proc}/stat`
+  const cpus = (textOf(source) ?? "").match(/^cpu\d+ /gm)?.length ?? 0
+  if (cpus === 0 || ![one, five, fifteen].every(Number.isFinite)) return undefined
+  let [least, pressure] = [cpus, { cpu: `${proc}/pressure/cpu`, io: `${proc}/pressure/io` }]
+  for (const cgroup of cgroupsOf(proc, "cpu")) {
+    const quota = quotaOf(cgroup)
+    if (quota === undefined || quota >= least) continue
+    least = quota
+    // Of cgroups of version 1 the kernel tells none.
     const { folder, version } = cgroup
-    const pressure = version === 2 ? { cpu: `${folder}/cpu.pressure`, io: `${folder}/io.pressure` } : machine.pressure
-    tightest = { ...machine, cpus, source: folder, pressure }
+    if (version === 2) pressure = { cpu: `${folder}/cpu.pressure`, io: `${folder}/io.pressure` }
   }
-  return tightest
+  return { loads: { "1m": one, "5m": five, "15m": fifteen }, cpus, source, pressure }
 }

@@ -29,10 +29,15 @@ const forbidden = new Set([
   "ER_SPECIFIC_ACCESS_DENIED_ERROR"
 ])
 
+/** The code of an answer that no query of ours can have: whoever gave it is no database that we know. */
+export const strange = "STRANGE_ANSWER"
+
 /** An error that says nothing about the target. */
 export const inconclusive = (error: Database.DatabaseError): Verdict.Inconclusive | undefined => {
   const { reason } = error
-  const isOurs = reason._tag === "OwnFault" || (reason._tag === "QueryFailed" && forbidden.has(reason.code))
+  const isOurs =
+    reason._tag === "OwnFault" ||
+    (reason._tag === "QueryFailed" && (forbidden.has(reason.code) || reason.code === strange))
   return isOurs ? Verdict.inconclusive(error.message) : undefined
 }
 

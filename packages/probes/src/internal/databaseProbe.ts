@@ -81,10 +81,13 @@ export const unhealthy = <S>(signature: S, line: string): Finding<S> => ({ level
 
 export const degraded = <S>(signature: S, line: string): Finding<S> => ({ level: "Degraded", signature, line })
 
-/** What was found, the worst first among equals, and what could not be judged. */
+/** What was found, the worst first among equals. */
 export interface Judgement<S> {
   readonly findings: ReadonlyArray<Finding<S>>
+  /** What may be judged in part, or beside the rest. */
   readonly notes: ReadonlyArray<string>
+  /** What the probe is for and could not be judged: where nothing else was found, nothing is known. */
+  readonly unjudged?: ReadonlyArray<string>
 }
 
 /** What a kind of database calls the ways in which a check fails. */
@@ -117,11 +120,16 @@ const failure = <S extends Verdict.Signature>(
   }
 }
 
-const verdictOf = <S extends Verdict.Signature>({ findings, notes }: Judgement<S>): Verdict.Verdict<S> => {
+const verdictOf = <S extends Verdict.Signature>({
+  findings,
+  notes,
+  unjudged = []
+}: Judgement<S>): Verdict.Verdict<S> => {
   const worst = findings.find(({ level }) => level === "Unhealthy") ?? findings[0]
+  if (worst === undefined && unjudged.length > 0) return Verdict.inconclusive([...unjudged, ...notes].join("; "))
   if (worst === undefined) return notes.length === 0 ? Verdict.healthy : Verdict.healthyWith(notes)
   const others = findings.filter((one) => one !== worst).map(({ line }) => line)
-  const evidence = [worst.line, ...others, ...notes]
+  const evidence = [worst.line, ...others, ...unjudged, ...notes]
   return worst.level === "Unhealthy"
     ? Verdict.unhealthy(worst.signature, evidence)
     : Verdict.degraded(worst.signature, evidence)
@@ -148,15 +156,12 @@ export const check = <S extends Verdict.Signature>(
   const { target } = database
   const asked = Effect.scoped(Effect.flatMap(database.connect, ask)).pipe(
     Effect.timed,
-    Effect.map(([took, { findings, notes }]) => {
+    Effect.map(([took, judgement]) => {
       const slow = degradedAfter !== undefined && Duration.isGreaterThan(took, degradedAfter)
       const shown = Duration.millis(Math.round(Duration.toMillis(took)))
-      return verdictOf({
-        findings: slow
-          ? [...findings, degraded(tooSlow(shown), `${target}: answered after ${Duration.format(shown)}`)]
-          : findings,
-        notes
-      })
+      if (!slow) return verdictOf(judgement)
+      const late = degraded(tooSlow(shown), `${target}: answered after ${Duration.format(shown)}`)
+      return verdictOf({ ...judgement, findings: [...judgement.findings, late] })
     })
   )
   return asked.pipe(

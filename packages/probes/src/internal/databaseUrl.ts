@@ -59,6 +59,11 @@ in a password are written as in ${encodeURIComponent("p@ss/word")}`
   }
   const url = new URL(text)
   if (!expected.protocols.includes(url.protocol)) return refuse(`a URL that begins with ${expected.protocols[0]}//`)
+  // An @ that belongs to a password, behind a / of it: the rest of the password would be a host. Tabs and ends of lines
+  // would be left out.
+  if (`${url.pathname}${url.search}`.includes("@") || /[\t\n\r]/.test(text.trim())) {
+    return refuse("a URL with an @ before its host and no other, in one line")
+  }
   const names = [...url.searchParams.keys()]
   const known = [expected.pathParameter, ...expected.parameters]
   if (url.hash !== "" || new Set(names).size !== names.length || names.some((name) => !known.includes(name))) {
@@ -73,8 +78,15 @@ in a password are written as in ${encodeURIComponent("p@ss/word")}`
   if (path !== undefined && (!path.startsWith("/") || url.hostname !== "localhost")) {
     return refuse(`a URL whose ${expected.pathParameter} is an absolute path and whose host is localhost`)
   }
-  const host = checks.host("url", url.hostname.replace(/^\[(.*)\]$/, "$1"))
-  const port = url.port === "" ? expected.defaultPort : checks.port("url", Number(url.port))
+  const host = url.hostname.replace(/^\[(.*)\]$/, "$1")
+  const port = url.port === "" ? expected.defaultPort : Number(url.port)
+  try {
+    checks.host("url", host)
+    checks.port("url", port)
+  } catch {
+    // They may be pieces of a password.
+    return refuse("a URL with the name or address of a host, and a port from 1 to 65535 if it has one")
+  }
   const where = path ?? `${Net.isIPv6(host) ? `[${host}]` : host}:${port}`
   return {
     url: Redacted.make(text),

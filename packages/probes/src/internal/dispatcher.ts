@@ -14,11 +14,22 @@ import type { Budget } from "./runnerSettings.ts"
 
 export type Found = Verdict.Verdict<Verdict.Signature>
 
+/** What keeps the next check of a target from beginning; all that is waited for ends, but for `Overdue`. */
+type Hold =
+  | { readonly _tag: "Nothing" }
+  /** A check is under way, which has its own time. */
+  | { readonly _tag: "Occupied"; readonly by: Job; readonly run: Run }
+  /** A check was told to end then, and has not; it counts for nothing since. */
+  | { readonly _tag: "Overdue"; readonly by: Job; readonly run: Run; readonly since: number }
+  /** There is no budget left, until `refill`. */
+  | { readonly _tag: "Unpaid" }
+  /** It could begin since then; too many are in flight. */
+  | { readonly _tag: "Crowded"; readonly since: number }
+
 /** One target. */
 export interface Lane {
   readonly queue: Array<Job>
-  /** Whose check has not ended. */
-  occupant: Job | undefined
+  hold: Hold
   tokens: number
   /** When there were so many. */
   since: number
@@ -31,10 +42,15 @@ export interface Timing {
   readonly begun: number
 }
 
+type Phase =
+  | { readonly _tag: "Idle" }
+  /** In the queue of its lane. `asked` is when it came there. */
+  | { readonly _tag: "Waiting"; readonly due: number; readonly asked: number }
+  | Run
+
 interface Run extends Timing {
+  readonly _tag: "Running"
   fiber: Fiber.Fiber<Found> | undefined
-  /** When it was told to end; it counts for nothing since then. */
-  interrupted: number | undefined
 }
 
 export interface JobOptions {
@@ -49,10 +65,7 @@ export interface JobOptions {
 export interface Job extends JobOptions {
   /** Of the wait, then of the check. */
   readonly deadline: Agenda.Entry
-  /** Since when it wants to begin. */
-  waiting: number | undefined
-  isPutOff: boolean
-  run: Run | undefined
+  phase: Phase
 }
 
 export interface Dispatcher {
@@ -67,18 +80,26 @@ export interface Dispatcher {
 }
 
 /** Whether a verdict is still to come of what was asked before. */
-export const isExpected = (job: Job): boolean =>
-  job.waiting !== undefined || (job.run !== undefined && job.run.interrupted === undefined)
+export const isExpected = ({ phase }: Job): boolean => phase._tag !== "Idle"
 
 /** A check was given up, and has not ended. */
-export const isOverdue = (job: Job): boolean => job.run?.interrupted !== undefined
+export const isOverdue = (job: Job): boolean => job.lane.hold._tag === "Overdue" && job.lane.hold.by === job
 
-export const isBusy = (job: Job): boolean => job.waiting !== undefined || job.run !== undefined
+export const isBusy = (job: Job): boolean => isExpected(job) || isOverdue(job)
+
+const idle: Phase = { _tag: "Idle" }
+const nothing: Hold = { _tag: "Nothing" }
 
 /** A probe with the same timeout of its own is the first to say what it found. */
 const grace = 100
 /** A closing runner goes without a check that has not ended so long after its interruption. */
 const farewell = 5000
+
+/** For what it does not wait as long as it takes, and since when. */
+const hindrance = ({ lane: { hold } }: Job): { readonly what: string; readonly since: number } | undefined => {
+  if (hold._tag === "Overdue") return { what: "another check of its target has not ended", since: hold.since }
+  return hold._tag === "Crowded" ? { what: "too many checks are in flight", since: hold.since } : undefined
+}
 
 export const make = (options: {
   readonly agenda: Agenda.Agenda
@@ -89,13 +110,14 @@ export const make = (options: {
   readonly putOff: () => void
 }): Dispatcher => {
   const { agenda, budget, concurrency, fork, inFlight, putOff } = options
-  const running = new Set<Job>()
-  /** Lanes in which a check may begin as soon as there is a place. */
+  /** With a check that has not ended. */
+  const occupied = new Set<Lane>()
+  /** Lanes that are `Crowded`, until there is a place. */
   const ready = new Set<Lane>()
   let active = 0
   let isPumping = false
   /** Set while closing; called when a check has ended. */
-  let onLeave: ((job: Job) => void) | undefined
+  let onLeave: ((lane: Lane) => void) | undefined
 
   const count = (by: number) => {
     active += by
@@ -116,116 +138,118 @@ export const make = (options: {
     // A check may end while it begins: what that wakes is walked in the same loop, and not on top of it.
     if (isPumping) return
     isPumping = true
-    for (const next of ready) {
-      if (active >= concurrency || onLeave !== undefined) break
-      ready.delete(next)
-      begin(next)
+    try {
+      for (const next of ready) {
+        if (active >= concurrency || onLeave !== undefined) break
+        ready.delete(next)
+        begin(next)
+      }
+    } finally {
+      isPumping = false
     }
-    isPumping = false
   }
   const wake = (lane: Lane) => {
-    ready.add(lane)
+    if (lane.hold._tag === "Nothing" && lane.queue.length > 0) {
+      lane.hold = { _tag: "Crowded", since: agenda.now() }
+      ready.add(lane)
+    }
+    // Also if nobody waits here: what has ended has left a place for the others.
     pump()
   }
 
   const begin = (lane: Lane) => {
+    lane.hold = nothing
     const job = lane.queue[0]
-    if (job === undefined || lane.occupant !== undefined) return
+    if (job?.phase._tag !== "Waiting") return
     const wait = unpaid(job)
     if (wait > 0) {
-      if (!job.isPutOff) putOff()
-      job.isPutOff = true
+      putOff()
+      lane.hold = { _tag: "Unpaid" }
       agenda.set(lane.refill, agenda.now() + wait)
       return
     }
     lane.queue.shift()
     lane.tokens -= job.cost
     const begun = agenda.now()
-    const run: Run = { due: job.waiting ?? begun, begun, fiber: undefined, interrupted: undefined }
-    lane.occupant = job
-    job.waiting = undefined
-    job.isPutOff = false
-    job.run = run
-    running.add(job)
+    const run: Run = { _tag: "Running", due: job.phase.due, begun, fiber: undefined }
+    lane.hold = { _tag: "Occupied", by: job, run }
+    job.phase = run
+    occupied.add(lane)
     count(1)
     agenda.set(job.deadline, begun + job.timeout + grace)
     run.fiber = fork(job.check)
     run.fiber.addObserver((exit) => ended(job, run, exit))
   }
 
+  const tell = (job: Job, verdict: Found, timing: Timing) => agenda.attempt(() => job.done(verdict, timing))
+
   const ended = (job: Job, run: Run, exit: Exit.Exit<Found>) => {
-    const isLate = run.interrupted !== undefined
-    job.lane.occupant = undefined
-    job.run = undefined
-    running.delete(job)
-    if (!isLate) {
+    const { lane } = job
+    lane.hold = nothing
+    occupied.delete(lane)
+    if (job.phase === run) {
+      job.phase = idle
       count(-1)
       agenda.clear(job.deadline)
       // `Probe.examine` lets nothing else through.
-      job.done(Exit.isSuccess(exit) ? exit.value : Verdict.inconclusive("the check was interrupted"), run)
+      tell(job, Exit.isSuccess(exit) ? exit.value : Verdict.inconclusive("the check was interrupted"), run)
     }
-    if (onLeave === undefined) wake(job.lane)
-    else onLeave(job)
+    if (onLeave === undefined) wake(lane)
+    else onLeave(lane)
+  }
+
+  const abandon = (job: Job, run: Run) => {
+    job.phase = idle
+    job.lane.hold = { _tag: "Overdue", by: job, run, since: agenda.now() }
+    count(-1)
   }
 
   const giveUp = (job: Job, run: Run) => {
-    run.interrupted = agenda.now()
-    count(-1)
-    const verdict = Verdict.inconclusive(`the check did not end within ${job.timeout} ms`)
-    job.done(verdict, run)
+    abandon(job, run)
+    tell(job, Verdict.inconclusive(`the check did not end within ${job.timeout} ms`), run)
     run.fiber?.interruptUnsafe()
     pump()
   }
 
-  const whatHinders = ({ lane }: Job): string | undefined => {
-    if (lane.occupant !== undefined) return "another check of its target has not ended"
-    return active >= concurrency ? "too many checks are in flight" : undefined
-  }
-
   const onDeadline = (job: Job) => {
-    const { run, waiting } = job
-    if (waiting === undefined) {
-      if (run !== undefined && run.interrupted === undefined) giveUp(job, run)
-      return
-    }
+    const { lane, phase, timeout } = job
+    if (phase._tag === "Running") return giveUp(job, phase)
+    if (phase._tag !== "Waiting") return
     const now = agenda.now()
-    const hindrance = whatHinders(job)
-    // For its budget it waits as long as it takes: nothing is wrong.
-    if (hindrance === undefined) return agenda.set(job.deadline, now + job.timeout)
-    job.lane.queue.splice(job.lane.queue.indexOf(job), 1)
-    job.waiting = undefined
-    job.isPutOff = false
-    job.done(Verdict.inconclusive(`the check could not begin within ${job.timeout} ms: ${hindrance}`), {
-      due: waiting,
-      begun: now
-    })
+    const found = hindrance(job)
+    // A check of its target that is under way ends in time or is overdue, and budget comes: nothing is wrong, yet.
+    if (found === undefined) return agenda.set(job.deadline, now + timeout)
+    const last = Math.max(found.since, phase.asked) + timeout
+    if (now < last) return agenda.set(job.deadline, last)
+    lane.queue.splice(lane.queue.indexOf(job), 1)
+    job.phase = idle
+    const verdict = Verdict.inconclusive(`the check could not begin within ${timeout} ms: ${found.what}`)
+    tell(job, verdict, { due: phase.due, begun: now })
   }
 
   const enqueue = (job: Job, due: number) => {
-    job.waiting = due
+    const asked = agenda.now()
+    job.phase = { _tag: "Waiting", due, asked }
     job.lane.queue.push(job)
-    agenda.set(job.deadline, agenda.now() + job.timeout)
+    agenda.set(job.deadline, asked + job.timeout)
   }
 
   return {
     lane: () => {
       const lane: Lane = {
         queue: [],
-        occupant: undefined,
+        hold: nothing,
         tokens: budget?.cost ?? Infinity,
         since: agenda.now(),
-        refill: Agenda.entry(() => wake(lane))
+        refill: Agenda.entry(() => {
+          lane.hold = nothing
+          wake(lane)
+        })
       }
       return lane
     },
     job: (given) => {
-      const job: Job = {
-        ...given,
-        deadline: Agenda.entry(() => onDeadline(job)),
-        waiting: undefined,
-        isPutOff: false,
-        run: undefined
-      }
+      const job: Job = { ...given, deadline: Agenda.entry(() => onDeadline(job)), phase: idle }
       return job
     },
     request: (job, due) => {
@@ -240,24 +264,21 @@ export const make = (options: {
       // Nothing is due any more but the end.
       agenda.reset()
       const now = agenda.now()
-      const awaited = new Set<Job>()
-      for (const job of running) {
-        const { run } = job
-        if (run === undefined) continue
-        if (run.interrupted === undefined) count(-1)
-        run.interrupted ??= now
-        if (now - run.interrupted < farewell) awaited.add(job)
+      const awaited = new Set<Lane>()
+      for (const lane of occupied) {
+        if (lane.hold._tag === "Occupied") abandon(lane.hold.by, lane.hold.run)
+        if (lane.hold._tag === "Overdue" && now - lane.hold.since < farewell) awaited.add(lane)
       }
       const leave = () => {
         agenda.reset()
-        resume(Effect.succeed(running.size))
+        resume(Effect.succeed(occupied.size))
       }
-      onLeave = (job) => {
-        if (awaited.delete(job) && awaited.size === 0) leave()
+      onLeave = (lane) => {
+        if (awaited.delete(lane) && awaited.size === 0) leave()
       }
       if (awaited.size === 0) return leave()
       agenda.set(Agenda.entry(leave), now + farewell)
-      for (const { run } of awaited) run?.fiber?.interruptUnsafe()
+      for (const { hold } of awaited) if (hold._tag === "Overdue") hold.run.fiber?.interruptUnsafe()
     })
   }
 }

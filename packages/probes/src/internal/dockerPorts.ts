@@ -3,19 +3,29 @@
  *
  * @since 0.1.0
  */
+import * as Net from "node:net"
+
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 
 import { exchange, unseen } from "./httpExchange.ts"
 
+/** What Docker can publish. */
+export const protocols = ["tcp", "udp", "sctp"] as const
+
 export interface PublishedPort {
-  readonly protocol: string
+  readonly protocol: (typeof protocols)[number]
   readonly address: string
   readonly port: number
-  /** The name of the container. */
+  /** The name of the container, as it is. */
   readonly container: string
 }
+
+/** It goes into the signature as it is, so no zone, which may be any text. Some versions leave every address empty. */
+const Address = Schema.String.check(
+  Schema.makeFilter((text) => text === "" || (Net.isIP(text) !== 0 && !text.includes("%")))
+)
 
 /** A container of which something else is told is still a container. */
 const Containers = Schema.fromJsonString(
@@ -27,9 +37,9 @@ const Containers = Schema.fromJsonString(
         Schema.NullOr(
           Schema.Array(
             Schema.Struct({
-              IP: Schema.optionalKey(Schema.String),
-              PublicPort: Schema.optionalKey(Schema.Int),
-              Type: Schema.String
+              IP: Schema.optionalKey(Address),
+              PublicPort: Schema.optionalKey(Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 65_535 }))),
+              Type: Schema.Literals(protocols)
             })
           )
         )

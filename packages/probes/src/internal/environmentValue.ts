@@ -26,7 +26,7 @@ const names: Readonly<Record<keyof typeof patterns, string>> = {
 
 /** What stands in examples of configurations. */
 const placeholder =
-  /^(?:<.*>|\$\{.*\}|\{\{.*\}\}|x{3,}|\.{3,}|change[-_ ]?me|to[-_ ]?do|placeholder|secret|password|null|undefined|none|example|your[-_ ].*)$/i
+  /^(?:<.*>|\$\{.*\}|\{\{.*\}\}|x{3,}|\.{3,}|\*{3,}|change[-_ ]?me\d*|replace[-_ ]?me|to[-_ ]?do|placeholder|secret|password|null|undefined|none|example|your[-_ ].*)$/i
 
 // eslint-disable-next-line no-control-regex
 const control = /[\0-\x1f\x7f]/

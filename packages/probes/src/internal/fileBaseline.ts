@@ -3,13 +3,12 @@
  *
  * @since 0.1.0
  */
-import * as Fs from "node:fs/promises"
-
 import * as DurableFile from "@nexobot/core/DurableFile"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 
-import { codeOf } from "./systemError.ts"
+import { inPool } from "./filePool.ts"
+import { readSmallFile } from "./smallFile.ts"
 
 /** Fails with what went wrong with it, other than that there is none yet. */
 export interface Store {
@@ -30,12 +29,15 @@ export const inMemory = (): Store => {
 
 const Content = Schema.fromJsonString(Schema.Struct({ path: Schema.String, size: Schema.Int }))
 
+/** More than a path and a size have. */
+const longest = 16_384
+
 /** In a file of its own, which says whose size it is. */
 export const inFile = (own: string, path: string): Store => {
   const failure = (what: string) => `the baseline ${own} ${what}`
   const stranger = failure(`is not that of ${path}: remove it, or name another file`)
   return {
-    read: Effect.tryPromise({ try: () => Fs.readFile(own, "utf8"), catch: codeOf }).pipe(
+    read: readSmallFile(own, longest).pipe(
       Effect.flatMap((text) => Effect.mapError(Schema.decodeEffect(Content)(text), () => stranger)),
       Effect.filterOrFail(
         (content) => content.path === path,
@@ -48,7 +50,7 @@ export const inFile = (own: string, path: string): Store => {
       })
     ),
     write: (size) =>
-      Effect.mapError(DurableFile.replace(own, `${JSON.stringify({ path, size })}\n`), (error) =>
+      Effect.mapError(inPool(own, DurableFile.replace(own, `${JSON.stringify({ path, size })}\n`)), (error) =>
         failure(`cannot be written: ${error.code}`)
       )
   }

@@ -9,14 +9,17 @@ import type * as Agenda from "./agenda.ts"
 import * as Dispatcher from "./dispatcher.ts"
 
 export interface Gate {
-  /** Calls back with what shows that our network is lost; with `undefined` if it is there, or that cannot be told. */
-  readonly ask: (then: (lost: string | undefined) => void) => void
+  /**
+   * Calls back with what shows that our network is lost; with `undefined` if it is there, or that cannot be told. Who asks
+   * about a check that began at `begun` is not told that it was there before.
+   */
+  readonly ask: (begun: number, then: (lost: string | undefined) => void) => void
 }
 
 /** For so long an answer holds: the failures of one moment have one cause. */
 const holds = 1000
 /** One that takes longer tells nothing. */
-const timeout = 10_000
+export const timeout = 10_000
 
 export const make = (options: {
   readonly agenda: Agenda.Agenda
@@ -31,13 +34,18 @@ export const make = (options: {
     answer = { lost, at: agenda.now() }
     const asked = asking
     asking = []
-    for (const then of asked) then(lost)
+    for (const then of asked) agenda.attempt(() => then(lost))
+  }
+  const known = (begun: number) => {
+    if (answer === undefined || agenda.now() - answer.at >= holds) return undefined
+    return answer.lost === undefined && answer.at < begun ? undefined : answer
   }
   // Nothing may hold it up: what hangs because the network is lost has taken all places, and maybe its target.
   const job = dispatcher.job({ lane: dispatcher.lane(), cost: 0, timeout, check, done })
   return {
-    ask: (then) => {
-      if (answer !== undefined && agenda.now() - answer.at < holds) return then(answer.lost)
+    ask: (begun, then) => {
+      const told = known(begun)
+      if (told !== undefined) return then(told.lost)
       // It was given up and has not ended: there is nobody to ask.
       if (Dispatcher.isOverdue(job)) return then(undefined)
       asking.push(then)

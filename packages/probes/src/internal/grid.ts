@@ -16,9 +16,12 @@ export interface Grid {
   readonly jitter: number
 }
 
-/** Of a runner: its first turns are so far apart, at most a thousand a second, and all within the shortest interval. */
-export const firstStep = (intervals: ReadonlyArray<number>): number =>
-  Math.min(1, shortestOf(intervals) / intervals.length)
+/**
+ * When the `index`-th of so many grids has its first turn, from the begin of the runner: one after the other, a thousand
+ * a second, and sooner only as far as it is to be within the first interval.
+ */
+export const firstTurn = (index: number, count: number, interval: number): number =>
+  index * Math.min(1, interval / count)
 
 /**
  * Of a runner: to wake up costs several checks, so that some ten of them wait for each other, if that is not for long.

@@ -10,7 +10,8 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 
-import { resolve } from "./resolve.ts"
+import { connecting, firstOf } from "./attempts.ts"
+import { endpoint, resolve } from "./resolve.ts"
 import { codeOf } from "./systemError.ts"
 
 export interface To {
@@ -27,17 +28,20 @@ export interface To {
 
 /** What was seen on the way; it grows while a check runs, so that one that is cut short can tell as well. */
 export interface Route {
+  /** What it is that leads there; `undefined` before the first attempt. */
+  by: "name" | "address" | "socket" | undefined
   resolved: ReadonlyArray<string>
   connected: string | undefined
-  /** Addresses that were tried in vain, and why. */
+  /** Addresses that were tried in vain before, and why. */
   failed: ReadonlyArray<string>
 }
 
-export const unseen = (): Route => ({ resolved: [], connected: undefined, failed: [] })
+export const unseen = (): Route => ({ by: undefined, resolved: [], connected: undefined, failed: [] })
 
 /** For a name: where it led. An address is its own story. */
-export const routeLines = ({ connected, failed, resolved }: Route): ReadonlyArray<string> => {
-  if (resolved.length === 0) return []
+export const routeLines = ({ by, connected, failed, resolved }: Route): ReadonlyArray<string> => {
+  if (by !== "name") return []
+  if (resolved.length === 0) return ["its name was not resolved"]
   const reached = connected === undefined ? "not connected" : `connected ${connected}`
   return [`${reached}, resolved ${resolved.join(", ")}`, ...failed]
 }
@@ -56,53 +60,37 @@ export const tlsFor = (url: URL, told: Tls.ConnectionOptions | undefined): Tls.C
   return { ...(Net.isIP(host) === 0 ? { servername: host } : {}), ALPNProtocols: ["http/1.1"], ...told }
 }
 
-/** An address has its share of the time, so that one that drops packets leaves some to those behind it. */
-const longestAttempt = Duration.seconds(1)
-
-const connecting = (make: () => Net.Socket): Effect.Effect<Net.Socket, string, Scope.Scope> =>
-  Effect.flatMap(
-    Effect.acquireRelease(Effect.sync(make), (socket) => Effect.sync(() => socket.destroy())),
-    (socket) =>
-      Effect.callback<Net.Socket, string>((resume) => {
-        socket.once("connect", () => resume(Effect.succeed(socket)))
-        // It stays: an error that nobody listens to would end the process.
-        socket.on("error", (error) => resume(Effect.fail(codeOf(error))))
-        return Effect.sync(() => socket.destroy())
-      })
-  )
-
 /** Connected; with TLS, the handshake goes on. Fails with a code. Its scope destroys it. */
 export const open = Effect.fnUntraced(function* (
   { dnsServers, host, port, socketPath, timeout, tls }: To,
   route: Route
 ): Effect.fn.Return<Net.Socket, string, Scope.Scope> {
-  const at = (where: { readonly path: string } | { readonly host: string; readonly port: number }) =>
-    connecting(() => (tls === undefined ? Net.connect(where) : Tls.connect({ ...tls, ...where })))
+  const dial = (where: { readonly path: string } | { readonly host: string; readonly port: number }) =>
+    tls === undefined ? Net.connect(where) : Tls.connect({ ...tls, ...where })
+  const at = (where: Parameters<typeof dial>[0]) => connecting(() => dial(where))
   if (socketPath !== undefined) {
+    route.by = "socket"
     const socket = yield* at({ path: socketPath })
     route.connected = socketPath
     return socket
   }
-  const addresses = yield* resolve(host, dnsServers)
-  if (Net.isIP(host) === 0) route.resolved = addresses
-  const share = Duration.min(longestAttempt, Duration.divideUnsafe(timeout, addresses.length + 1))
-  let last = "ENOTFOUND"
-  for (const [index, address] of addresses.entries()) {
-    const attempt = at({ host: address, port })
-    const limited =
-      index === addresses.length - 1
-        ? attempt
-        : Effect.timeoutOrElse(attempt, { duration: share, orElse: () => Effect.fail("ETIMEDOUT") })
-    const tried = yield* Effect.result(limited)
-    const shown = Net.isIPv6(address) ? `[${address}]:${port}` : `${address}:${port}`
-    if (tried._tag === "Success") {
-      route.connected = shown
-      return tried.success
-    }
-    last = tried.failure
-    if (route.resolved.length > 0) route.failed = [...route.failed, `${shown}: ${last}`]
+  route.by = Net.isIP(host) === 0 ? "name" : "address"
+  const to = (address: string) => ({ host: address, port })
+  if (Net.isIP(host) !== 0) {
+    const socket = yield* at(to(host))
+    route.connected = endpoint(host, port)
+    return socket
   }
-  return yield* Effect.fail(last)
+  const [took, addresses] = yield* Effect.timed(resolve(host, dnsServers))
+  route.resolved = addresses
+  const vain = (address: string, why: string) => {
+    route.failed = [...route.failed, `${endpoint(address, port)}: ${why}`]
+  }
+  const left = Duration.subtract(timeout, took)
+  const found = yield* firstOf(addresses, (address) => dial(to(address)), left, vain)
+  for (const address of found.silent) vain(address, "no answer yet")
+  route.connected = endpoint(found.address, port)
+  return found.socket
 })
 
 /** Why a socket is of no use any more, if it is: its events are over before anybody else listens. */

@@ -6,7 +6,7 @@
 import * as Buffer from "node:buffer"
 
 import type { Checks } from "@nexobot/core/Options"
-import { Redactor } from "@nexobot/core/Redaction"
+import type { Redactor } from "@nexobot/core/Redaction"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 
@@ -33,7 +33,8 @@ const parsed = (text: string): { readonly json: unknown } | undefined => {
 /** Why the bytes do not say it, without secrets; `undefined` when they do. */
 export const mismatch = Effect.fnUntraced(function* (
   expected: Content,
-  bytes: Uint8Array
+  bytes: Uint8Array,
+  redactor: Redactor
 ): Effect.fn.Return<string | undefined> {
   const text = new TextDecoder().decode(bytes)
   if (typeof expected === "string") {
@@ -46,9 +47,13 @@ export const mismatch = Effect.fnUntraced(function* (
   if (!Buffer.isUtf8(bytes)) return "is no UTF-8"
   const value = parsed(text)
   if (value === undefined) return "is no JSON"
-  const redactor = yield* Redactor
   return yield* Effect.match(Schema.decodeUnknownEffect(expected)(value.json), {
     onSuccess: () => undefined,
     onFailure: (error) => excerpt(error.message, redactor)
-  })
+  }).pipe(
+    // A schema that contains itself goes as deep as the server likes, and the stack does not.
+    Effect.catchDefect((defect) =>
+      defect instanceof RangeError ? Effect.succeed("is nested too deep") : Effect.die(defect)
+    )
+  )
 })

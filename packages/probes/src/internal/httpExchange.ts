@@ -41,6 +41,28 @@ export interface Seen {
 
 export const unseen = (): Seen => ({ route: Connection.unseen(), redirects: [] })
 
+/** Bytes that come in pieces. They are copied: a piece of one byte would keep all of the memory it was read into. */
+const collecting = (most: number) => {
+  let bytes = new Uint8Array(Math.min(most, 16_384))
+  let size = 0
+  return {
+    /** Whether there was room for it. */
+    add: (piece: Uint8Array): boolean => {
+      const next = size + piece.length
+      if (next > most) return false
+      if (next > bytes.length) {
+        const larger = new Uint8Array(Math.min(most, Math.max(next, 2 * bytes.length)))
+        larger.set(bytes.subarray(0, size))
+        bytes = larger
+      }
+      bytes.set(piece, size)
+      size = next
+      return true
+    },
+    all: (): Uint8Array => bytes.subarray(0, size)
+  }
+}
+
 /** The answer, or the code of what went wrong. */
 const converse = (socket: Net.Socket, url: URL, question: Question) =>
   Effect.callback<Answer, string>((resume) => {
@@ -67,14 +89,11 @@ const converse = (socket: Net.Socket, url: URL, question: Question) =>
       const declared = Number(headers["content-length"] ?? 0)
       if (maxBody === undefined || !isExpected(statusCode) || declared > maxBody) return answered(response)
       message = response
-      const chunks: Array<Uint8Array> = []
-      let size = 0
+      const body = collecting(maxBody)
       response.on("data", (chunk: Uint8Array) => {
-        size += chunk.length
-        if (size > maxBody) answered(response)
-        else chunks.push(chunk)
+        if (!body.add(chunk)) answered(response)
       })
-      response.on("end", () => answered(response, Buffer.concat(chunks)))
+      response.on("end", () => answered(response, body.all()))
       response.on("error", fail)
     })
     // Nobody asked for another protocol.

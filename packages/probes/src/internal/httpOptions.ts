@@ -10,12 +10,13 @@ import * as Tls from "node:tls"
 
 import type { Checks } from "@nexobot/core/Options"
 import type * as Probe from "@nexobot/core/Probe"
-import * as Duration from "effect/Duration"
+import type * as Duration from "effect/Duration"
 import * as Redacted from "effect/Redacted"
 
 import * as Connection from "./httpConnection.ts"
 import { reachOf } from "./reach.ts"
 import { checkedServers } from "./resolve.ts"
+import { checkedSocketPath, shownSocketPath } from "./socketPath.ts"
 
 /** These belong to the connection, and it to the probe: one check, one connection, no body. */
 const ofConnection = new Set([
@@ -45,6 +46,16 @@ export interface CheckedHeaders {
   readonly all: Readonly<Record<string, string>>
   /** Those that another origin may see. */
   readonly elsewhere: Readonly<Record<string, string>>
+  /** What must not be shown if a server says it again. */
+  readonly secrets: ReadonlyArray<string>
+  /** The same as far as a verdict depends on it. */
+  readonly question: unknown
+}
+
+/** A value that is secret, and its part behind a scheme, such as `Bearer`: that alone is the secret. */
+const secretsOf = (value: string): ReadonlyArray<string> => {
+  const [, credentials] = /^\S+\s+(\S+)$/.exec(value.trim()) ?? []
+  return credentials === undefined ? [value] : [value, credentials]
 }
 
 /** Names come out in lower case. */
@@ -53,25 +64,36 @@ export const checkedHeaders = (
   headers: unknown,
   isReserved: (name: string) => boolean = () => false
 ): CheckedHeaders => {
-  if (headers === undefined) return { all: {}, elsewhere: {} }
   // Any name will do, and only of a plain object.
-  checks.known(headers, Object.keys(Object(headers)), "headers.")
+  if (headers !== undefined) checks.known(headers, Object.keys(Object(headers)), "headers.")
   const secret = new Set(ofOrigin)
+  const secrets: Array<string> = []
+  const names = new Set<string>()
   const given = Object.entries(Object(headers)).map(([name, value]): readonly [string, string] => {
     const key = name.toLowerCase()
+    if (names.has(key)) checks.fail("headers", name, "each name once, whatever its case")
+    names.add(key)
     if (!isValid(() => Http.validateHeaderName(name)) || ofConnection.has(key) || isReserved(key)) {
       checks.fail("headers", name, "names of headers that are not about the connection")
     }
     if (Redacted.isRedacted(value)) secret.add(key)
     const text = Redacted.isRedacted(value) ? Redacted.value(value) : value
-    return typeof text === "string" && isValid(() => Http.validateHeaderValue(name, text))
-      ? [key, text]
-      : // The value itself, which may be a secret, must not get into the error.
-        checks.fail(`headers.${name}`, typeof text, "a string of characters that a header may have")
+    if (typeof text !== "string" || !isValid(() => Http.validateHeaderValue(name, text))) {
+      // The value itself, which may be a secret, must not get into the error.
+      return checks.fail(`headers.${name}`, typeof text, "a string of characters that a header may have")
+    }
+    if (Redacted.isRedacted(value)) secrets.push(...secretsOf(text))
+    return [key, text]
   })
+  const elsewhere = given.filter(([key]) => !secret.has(key))
   return {
     all: Object.fromEntries(given),
-    elsewhere: Object.fromEntries(given.filter(([key]) => !secret.has(key)))
+    elsewhere: Object.fromEntries(elsewhere),
+    secrets,
+    question: [
+      Object.fromEntries(given.map(([key, text]) => [key, Redacted.make(text)])),
+      elsewhere.map(([key]) => key).toSorted()
+    ]
   }
 }
 
@@ -102,27 +124,6 @@ const checkedTls = (
   }
 }
 
-export interface Times {
-  readonly timeout: Duration.Duration
-  readonly degradedAfter: Duration.Duration | undefined
-}
-
-export const checkedTimes = (
-  checks: Checks,
-  {
-    degradedAfter,
-    timeout = "5 seconds"
-  }: { readonly timeout?: Duration.Input; readonly degradedAfter?: Duration.Input }
-): Times => {
-  const longest = checks.duration("timeout", timeout, "1 millis")
-  if (degradedAfter === undefined) return { timeout: longest, degradedAfter: undefined }
-  const least = checks.duration("degradedAfter", degradedAfter, "1 millis")
-  if (Duration.isGreaterThanOrEqualTo(least, longest)) {
-    checks.fail("degradedAfter", degradedAfter, `less than the timeout of ${Duration.format(longest)}`)
-  }
-  return { timeout: longest, degradedAfter: least }
-}
-
 export interface PlaceOptions {
   readonly dnsServers?: unknown
   readonly socketPath?: unknown
@@ -132,10 +133,12 @@ export interface PlaceOptions {
 
 export interface Place {
   readonly reach: Probe.Reach
-  /** For people, without the query, which may have secrets. */
+  /** For people, without the query, which may have secrets; a path may have them as well. */
   readonly where: string
   /** How to get to a URL of this origin, and of another. */
   readonly connectionFor: (url: URL) => Connection.To
+  /** The same as far as a verdict depends on it. */
+  readonly question: unknown
 }
 
 export const checkedPlace = (
@@ -145,7 +148,7 @@ export const checkedPlace = (
   timeout: Duration.Duration
 ): Place => {
   const host = Connection.hostOf(target)
-  const path = socketPath === undefined ? undefined : checks.nonEmptyString("socketPath", socketPath)
+  const path = socketPath === undefined ? undefined : checkedSocketPath(checks, "socketPath", socketPath)
   const servers = checkedServers(checks, "dnsServers", dnsServers)
   if (servers !== undefined && path !== undefined) checks.fail("dnsServers", servers, "none with socketPath")
   if (servers !== undefined && Net.isIP(host) !== 0) {
@@ -154,7 +157,7 @@ export const checkedPlace = (
   const tls = checkedTls(checks, target, { ca, servername })
   return {
     reach: path === undefined ? reachOf(host) : "host",
-    where: `${path === undefined ? "" : `unix:${path} `}${target.origin}${target.pathname}`,
+    where: `${path === undefined ? "" : `unix:${shownSocketPath(path)} `}${target.origin}${target.pathname}`,
     connectionFor: (url) => {
       const isOwn = url.origin === target.origin
       return {
@@ -165,6 +168,7 @@ export const checkedPlace = (
         dnsServers: servers,
         timeout
       }
-    }
+    },
+    question: { dnsServers: servers, path, tls }
   }
 }

@@ -4,25 +4,29 @@
  * @since 0.1.0
  */
 import * as Options from "@nexobot/core/Options"
+import * as Redacted from "effect/Redacted"
 
 import type { HttpProbeOptions } from "../HttpProbe.ts"
 import { checkedContent } from "./httpContent.ts"
 import type { Question } from "./httpExchange.ts"
-import { checkedHeaders, checkedPlace, checkedTimes } from "./httpOptions.ts"
+import { checkedHeaders, checkedPlace } from "./httpOptions.ts"
+import { withoutQuery } from "./httpReport.ts"
+import { checkedTimes } from "./times.ts"
 
 const checks = Options.checks("HttpProbe")
 
-const checkedStatuses = (expected: unknown): ((status: number) => boolean) => {
+/** Single ones, and classes by their first digit. */
+const checkedStatuses = (expected: unknown): ReadonlySet<number> => {
   if (!(Array.isArray(expected) && expected.length > 0)) {
     return checks.fail("expectStatus", expected, "at least one status")
   }
-  const classes = new Set<number>()
-  const single = new Set<number>()
-  for (const one of expected) {
-    if (typeof one === "string") classes.add(Number(checks.oneOf("expectStatus", one, ["2xx", "3xx", "4xx", "5xx"])[0]))
-    else single.add(checks.integer("expectStatus", one, 100, 599))
-  }
-  return (status) => single.has(status) || classes.has(Math.floor(status / 100))
+  return new Set(
+    expected.map((one: unknown) =>
+      typeof one === "string"
+        ? Number(checks.oneOf("expectStatus", one, ["2xx", "3xx", "4xx", "5xx"])[0])
+        : checks.integer("expectStatus", one, 100, 599)
+    )
+  )
 }
 
 const checkedAlternatives = (paths: unknown, target: URL): ReadonlyArray<URL> => {
@@ -31,7 +35,8 @@ const checkedAlternatives = (paths: unknown, target: URL): ReadonlyArray<URL> =>
   if (!(Array.isArray(paths) && paths.length > 0)) return checks.fail("alternatives", paths, expected)
   return paths.map((path: unknown) => {
     const url = typeof path === "string" && /^\/(?![/\\])/.test(path) ? new URL(path, target) : undefined
-    return url === undefined || url.href === target.href ? checks.fail("alternatives", path, expected) : url
+    if (url !== undefined && url.href !== target.href) return url
+    return checks.fail("alternatives", typeof path === "string" ? withoutQuery(path) : path, expected)
   })
 }
 
@@ -75,9 +80,11 @@ export const checked = (options: HttpProbeOptions) => {
   const plain = expectBody === undefined ? {} : { "accept-encoding": "identity" }
   const times = checkedTimes(checks, options)
   const place = checkedPlace(checks, target, options, times.timeout)
-  const question: Question = {
+  const statuses = checkedStatuses(options.expectStatus ?? ["2xx"])
+  const alternatives = checkedAlternatives(options.alternatives, target)
+  const exchange: Question = {
     method,
-    isExpected: checkedStatuses(options.expectStatus ?? ["2xx"]),
+    isExpected: (status) => statuses.has(status) || statuses.has(Math.floor(status / 100)),
     follow: checks.integer("follow", options.follow ?? 10, 0, 20),
     maxBody:
       expectBody === undefined
@@ -90,9 +97,23 @@ export const checked = (options: HttpProbeOptions) => {
     ...times,
     reach: place.reach,
     where: place.where,
+    secrets: headers.secrets,
     target,
-    question,
+    exchange,
     expectBody,
-    alternatives: checkedAlternatives(options.alternatives, target)
+    alternatives,
+    /** All that a verdict depends on: copies, as an object of options may be changed later. */
+    question: {
+      ...times,
+      url: Redacted.make(target.href),
+      alternatives: alternatives.map(({ href }) => Redacted.make(href)),
+      headers: headers.question,
+      place: place.question,
+      statuses,
+      expectBody,
+      method,
+      follow: exchange.follow,
+      maxBody: exchange.maxBody
+    }
   }
 }

@@ -6,18 +6,27 @@
  */
 import * as Fs from "node:fs"
 
+import * as Verdict from "@nexobot/core/Verdict"
 import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+
+import { codeOf, ownFault } from "./systemError.ts"
 
 /** Where they are; a test puts a folder of samples there. */
 export const Proc: Context.Reference<string> = Context.Reference<string>("@nexobot/probes/Proc", {
   defaultValue: () => "/proc"
 })
 
-/** `undefined` where there is no such file, or none for us. */
+/** Codes by which a file is known to be none for us, whoever asks and however often. */
+const kept = new Set(["EACCES", "EPERM"])
+
+/** `undefined` where there is no such file, or none for us. Throws where we could not look, see `looking`. */
 export const textOf = (path: string): string | undefined => {
   try {
     return Fs.readFileSync(path, "utf8")
-  } catch {
+  } catch (cause) {
+    const code = codeOf(cause)
+    if (ownFault(code) !== undefined && !kept.has(code)) throw cause
     return undefined
   }
 }
@@ -37,5 +46,20 @@ export const numberAfter = (text: string, name: string): number | undefined => {
   return undefined
 }
 
-/** Why a check of the host says nothing. */
-export const unsupported = (what: string): string => `${what} needs Linux's /proc; this is ${process.platform}`
+/**
+ * A check by such files: what `look` finds in this folder, `undefined` where they do not tell. A limit that could not be
+ * read, as no descriptor was left for it, is not a limit that is not there: then it says nothing.
+ */
+export const looking = <S extends Verdict.Signature>(
+  what: string,
+  look: (proc: string) => Verdict.Verdict<S> | undefined
+): Effect.Effect<Verdict.Verdict<S>> =>
+  Effect.map(Proc, (proc) => {
+    try {
+      return look(proc) ?? Verdict.inconclusive(`${what} needs Linux's /proc; nothing tells of it in ${proc}`)
+    } catch (cause) {
+      const own = ownFault(codeOf(cause))
+      if (own === undefined) throw cause
+      return Verdict.inconclusive(`${what}: ${own}`)
+    }
+  })

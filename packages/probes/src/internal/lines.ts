@@ -23,8 +23,11 @@ export const within: Pending = { begun: nothing, skipping: true }
 /** What is no UTF-8 becomes U+FFFD. */
 export const textOf = (line: Buffer): string => line.toString("utf8").replace(/\r$/, "")
 
+/** Gets a line, and whether it was longer. */
+export type OnLine = (line: string, isCut: boolean) => void
+
 /** Tells of each line that is complete, or longer than `longest` bytes and cut there. */
-export const push = (pending: Pending, chunk: Buffer, longest: number, onLine: (line: string) => void): Pending => {
+export const push = (pending: Pending, chunk: Buffer, longest: number, onLine: OnLine): Pending => {
   let { begun, skipping } = pending
   let start = 0
   for (;;) {
@@ -35,7 +38,7 @@ export const push = (pending: Pending, chunk: Buffer, longest: number, onLine: (
       // A copy: the chunk's memory is used again.
       begun = Buffer.concat([begun, piece.subarray(0, room)])
       if (end !== -1 || piece.length > room) {
-        onLine(textOf(begun))
+        onLine(textOf(begun), piece.length > room)
         begun = nothing
         skipping = true
       }

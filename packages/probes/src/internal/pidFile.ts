@@ -29,6 +29,8 @@ export type Named =
 const gone = (why: string): Named => ({ _tag: "Gone", why })
 const unknown = (why: string): Named => ({ _tag: "Unknown", why })
 
+export const unanswered = (path: string): Named => unknown(`${path}: the file system did not answer in time`)
+
 /** Why a process is not the one that wrote the file. */
 const stranger = Effect.fnUntraced(function* (
   path: string,

@@ -55,19 +55,26 @@ export interface Exceeded {
   readonly limit: number
 }
 
-/** What is above its limit, the worse kind first; `undefined` where the kernel does not tell. */
+/** What is above its limit, the worse kind first; `undefined` where nothing is and the kernel does not tell of all. */
 export const exceeded = (file: string, limit: Limit): ReadonlyArray<Exceeded> | undefined => {
   const text = textOf(file)
   if (text === undefined) return undefined
   const found: Array<Exceeded> = []
+  let isMissing = false
   for (const kind of kinds) {
     const most = limit[kind]
     if (most === undefined) continue
     const share = shareIn(text, kind, limit.window)
-    if (share === undefined) return undefined
-    if (share > most) found.push({ kind, window: limit.window, share, limit: most })
+    if (share === undefined) isMissing = true
+    else if (share > most) found.push({ kind, window: limit.window, share, limit: most })
   }
-  return found
+  return isMissing && found.length === 0 ? undefined : found
 }
 
 export const percent = (share: number): string => `${(share * 100).toFixed(1)} %`
+
+/** What is shown of it. */
+export const waited = ({ kind, share, window }: Exceeded, resource: string): string =>
+  `${kind} tasks waited for ${resource} ${percent(share)} of the time (${window})`
+
+export const untold = (file: string): string => `the kernel does not tell of the pressure asked for in ${file}`

@@ -39,18 +39,24 @@ export const makeLoad = (): ((process: string, cpu: number, now: number) => numb
   }
 }
 
-/** In bytes; of several processes, what they share is counted once. */
+/**
+ * In bytes. Of several processes, what they share is counted once, except for those in `hidden`: what they share may not
+ * be read, and is counted for each, so that the sum is more than they have.
+ */
 export const memoryOf = Effect.fnUntraced(function* (
   pids: ReadonlyArray<number>
-): Effect.fn.Return<number, Unsupported> {
+): Effect.fn.Return<{ readonly memory: number; readonly hidden: ReadonlyArray<number> }, Unsupported> {
   const table = yield* ProcessTable
-  const each = yield* Effect.forEach(pids, (pid) =>
-    Effect.gen(function* () {
-      const part = pids.length > 1 ? yield* table.proportionalMemory(pid) : undefined
-      return part ?? (yield* table.usage(pid))?.memory ?? 0
-    })
-  )
-  return each.reduce((sum, one) => sum + one, 0)
+  const hidden: Array<number> = []
+  let memory = 0
+  for (const pid of pids) {
+    const part = pids.length > 1 ? yield* table.proportionalMemory(pid) : undefined
+    // Who has ended meanwhile has none.
+    const whole = part ?? (yield* table.usage(pid))?.memory ?? 0
+    if (pids.length > 1 && part === undefined && whole > 0) hidden.push(pid)
+    memory += whole
+  }
+  return { memory, hidden }
 })
 
 /**

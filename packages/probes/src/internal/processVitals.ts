@@ -93,6 +93,8 @@ export interface VitalsOptions {
   readonly tree?: boolean
   /** A file that its event loop writes, with `Heartbeat`, and how old the last beat may be. */
   readonly heartbeat?: { readonly path: string; readonly maxAge: Duration.Input }
+  /** Until the file system has answered that has the pid file, or the heartbeat; 5 seconds unless told. */
+  readonly timeout?: Duration.Input
 }
 
 /**
@@ -112,9 +114,9 @@ export type Vital = StuckInDisk | EventLoopBlocked | MemoryHigh | CpuHigh
 const checks = Options.checks("ProcessProbe")
 
 /** The names of these options. */
-export const known = ["stuckAfter", "maxMemory", "maxCpu", "tree", "heartbeat"]
+export const known = ["stuckAfter", "maxMemory", "maxCpu", "tree", "heartbeat", "timeout"]
 
-export const checked = ({ heartbeat, maxCpu, maxMemory, stuckAfter, tree = false }: VitalsOptions) => {
+export const checked = ({ heartbeat, maxCpu, maxMemory, stuckAfter, timeout, tree = false }: VitalsOptions) => {
   if (checks.boolean("tree", tree) && maxMemory === undefined && maxCpu === undefined) {
     checks.fail("tree", tree, "false without maxMemory and maxCpu")
   }
@@ -124,6 +126,7 @@ export const checked = ({ heartbeat, maxCpu, maxMemory, stuckAfter, tree = false
     maxMemory: maxMemory === undefined ? undefined : checks.integer("maxMemory", maxMemory, 1),
     maxCpu: maxCpu === undefined ? undefined : checks.number("maxCpu", maxCpu, 0.01),
     tree,
+    timeout: checks.duration("timeout", timeout ?? "5 seconds", "1 millis"),
     heartbeat: heartbeat && {
       path: checks.nonEmptyString("heartbeat.path", heartbeat.path),
       maxAge: checks.duration("heartbeat.maxAge", heartbeat.maxAge, "1 millis")
@@ -144,24 +147,41 @@ export const reportsOf = ({ heartbeat, maxCpu, maxMemory, stuckAfter }: Vitals) 
 export interface Running {
   readonly process: string
   readonly stat: ProcessStat
-  readonly isStarting: boolean
+  /** As its supervisor knows it. */
+  readonly uptime: Duration.Duration | undefined
+  /** Whether it starts or stops: its event loop may be busy with that. */
+  readonly isBetween: boolean
   readonly below: Effect.Effect<ReadonlyArray<{ readonly pid: number }>, { readonly message: string }>
 }
 
 /** Looks at what it does; gives the verdict if there is something to say. */
-export const make = ({ heartbeat, maxCpu, maxMemory, stuckAfter, tree }: Vitals) => {
+export const make = ({ heartbeat, maxCpu, maxMemory, stuckAfter, timeout, tree }: Vitals) => {
   const asksNothing = [heartbeat, maxCpu, maxMemory, stuckAfter].every((option) => option === undefined)
   const waited = makeWait()
   const loaded = makeLoad()
 
-  const beating = Effect.fnUntraced(function* ({ isStarting, process, stat: { pid } }: Running, age: number) {
+  const beating = Effect.fnUntraced(function* (
+    { isBetween, process, stat: { pid }, uptime }: Running,
+    told: number | undefined
+  ) {
+    if (heartbeat === undefined || isBetween) return undefined
+    const { maxAge, path } = heartbeat
+    const age = told ?? (uptime && Duration.toMillis(uptime))
     // Until it is older than a beat may be, there may be none yet, or the last one of another that ran before.
-    if (heartbeat === undefined || isStarting || age <= Duration.toMillis(heartbeat.maxAge)) return undefined
-    const beat = yield* Heartbeat.last(heartbeat.path).pipe(Effect.catch((error) => Effect.succeed(error)))
-    if (beat !== undefined && "code" in beat) return Verdict.inconclusive(beat.message)
-    if (beat === undefined) return Verdict.inconclusive(`${process} (${pid}) has no heartbeat at ${heartbeat.path}`)
-    if (!Duration.isGreaterThan(beat.age, heartbeat.maxAge)) return undefined
-    const { maxAge } = heartbeat
+    if (age !== undefined && age <= Duration.toMillis(maxAge)) return undefined
+    const beat = yield* Heartbeat.last(path).pipe(
+      Effect.catch((error) => Effect.succeed(Verdict.inconclusive(error.message))),
+      Effect.timeoutOrElse({
+        duration: timeout,
+        orElse: () => Effect.succeed(Verdict.inconclusive(`${path}: the file system did not answer in time`))
+      })
+    )
+    if (beat !== undefined && "_tag" in beat) return beat
+    if (beat === undefined) return Verdict.inconclusive(`${process} (${pid}) has no heartbeat at ${path}`)
+    if (!Duration.isGreaterThan(beat.age, maxAge)) return undefined
+    if (age === undefined) {
+      return Verdict.inconclusive(`${process} (${pid}) has an old heartbeat, and nobody says how long it runs`)
+    }
     return Verdict.unhealthy(new EventLoopBlocked({ process, pid, age: beat.age, maxAge }), [
       `${process} (${pid}) runs, and its last heartbeat was ${Duration.format(beat.age)} ago`
     ])
@@ -184,12 +204,14 @@ export const make = ({ heartbeat, maxCpu, maxMemory, stuckAfter, tree }: Vitals)
         `${process} (${pid}) waits for a disk, for ${Duration.format(stuck)} at least`
       ])
     }
-    const pulse = yield* beating(running, usage?.age ?? Infinity)
-    if (pulse?._tag === "Unhealthy") return pulse
+    let doubt = yield* beating(running, usage?.age)
+    if (doubt?._tag === "Unhealthy") return doubt
     const pids = [pid, ...(tree ? (yield* running.below).map((one) => one.pid) : [])]
     if (maxMemory !== undefined) {
-      const memory = yield* memoryOf(pids)
-      if (memory > maxMemory) {
+      const { hidden, memory } = yield* memoryOf(pids)
+      if (memory > maxMemory && hidden.length > 0) {
+        doubt ??= Verdict.inconclusive(`${process} (${pid}): what process ${hidden[0]} shares may not be read`)
+      } else if (memory > maxMemory) {
         return Verdict.unhealthy(new MemoryHigh({ process, pid, memory, maxMemory }), [
           `${process} (${pid}) has ${memory} bytes, at most ${maxMemory} expected`
         ])
@@ -203,7 +225,7 @@ export const make = ({ heartbeat, maxCpu, maxMemory, stuckAfter, tree }: Vitals)
         ])
       }
     }
-    return pulse
+    return doubt
   })
 }
 

@@ -7,9 +7,12 @@ import * as Net from "node:net"
 
 import type * as Probe from "@nexobot/core/Probe"
 
+// To connect to the unspecified address is to connect to this machine.
 const loopback = new Net.BlockList()
 loopback.addSubnet("127.0.0.0", 8, "ipv4")
 loopback.addAddress("::1", "ipv6")
+loopback.addAddress("0.0.0.0", "ipv4")
+loopback.addAddress("::", "ipv6")
 
 /** `host` for addresses and names that never leave this machine (RFC 6761); of other names nobody knows beforehand. */
 export const reachOf = (host: string): Probe.Reach => {

@@ -11,7 +11,7 @@ import * as Effect from "effect/Effect"
 
 import { decoder, type Reply } from "./redisReply.ts"
 import { lookupOf, resolve } from "./resolve.ts"
-import { codeOf } from "./systemError.ts"
+import { codeOf, ownFault } from "./systemError.ts"
 
 export interface Place {
   readonly host: string
@@ -29,6 +29,18 @@ export interface Heard {
   readonly broken: string | undefined
 }
 
+/** Nothing was asked: the name has no address, or, `isOwn`, no socket can be made with these options. */
+export interface Unasked {
+  readonly code: string
+  readonly isOwn: boolean
+}
+
+/** Of several addresses that were tried, one that tells of the other side is worth more than one that tells of ours. */
+export const codeOfConnection = (error: unknown): string => {
+  const codes = error instanceof AggregateError ? error.errors.map(codeOf) : []
+  return codes.find((code) => ownFault(code) === undefined) ?? codeOf(error)
+}
+
 /** As Redis wants it: the number of parts, and each part after its length in bytes. */
 const encode = (commands: ReadonlyArray<Command>): string =>
   commands
@@ -41,33 +53,31 @@ const dial = ({ host, port, tls }: Place, addresses: ReadonlyArray<string>): Net
   return tls === undefined ? Net.connect(where) : Tls.connect({ ...tls, ...where })
 }
 
-/** `onConnect` is told of the address. Fails with a code when the name cannot be resolved. */
+/** Calls `onConnect` when the connection stands, before any handshake of TLS. */
 export const converse = (
   place: Place,
   commands: ReadonlyArray<Command>,
   onConnect: () => void
-): Effect.Effect<Heard, string> =>
-  Effect.flatMap(resolve(place.host), (addresses) =>
-    Effect.callback<Heard, string>((resume) => {
-      // Options of TLS that it refuses, such as a key that is none, it throws.
+): Effect.Effect<Heard, Unasked> => {
+  const resolved = Effect.mapError(resolve(place.host), (code): Unasked => ({ code, isOwn: false }))
+  return Effect.flatMap(resolved, (addresses) =>
+    Effect.callback<Heard, Unasked>((resume) => {
       let socket: Net.Socket
       try {
         socket = dial(place, addresses)
       } catch (cause) {
-        return resume(Effect.fail(codeOf(cause)))
+        return resume(Effect.fail({ code: codeOf(cause), isOwn: true }))
       }
-      const decode = decoder()
+      const decode = decoder(commands.length)
       const replies: Array<Reply> = []
       const done = (broken?: string) => {
         socket.destroy()
         resume(Effect.succeed({ replies, broken }))
       }
-      socket.on("error", (error) => done(codeOf(error)))
+      socket.on("error", (error) => done(codeOfConnection(error)))
       socket.on("close", () => done("closed without an answer"))
-      socket.once(place.tls === undefined ? "connect" : "secureConnect", () => {
-        onConnect()
-        socket.write(encode(commands))
-      })
+      socket.once("connect", onConnect)
+      socket.once(place.tls === undefined ? "connect" : "secureConnect", () => socket.write(encode(commands)))
       socket.on("data", (chunk: Buffer) => {
         const found = decode(chunk)
         if (found === undefined) return done("no Redis answers there")
@@ -77,3 +87,4 @@ export const converse = (
       return Effect.sync(() => socket.destroy())
     })
   )
+}

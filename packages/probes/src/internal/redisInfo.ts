@@ -7,7 +7,6 @@
 
 export interface Replica {
   readonly address: string
-  readonly online: boolean
   /** Seconds since it last said how far it is. */
   readonly lag: number | undefined
 }
@@ -46,7 +45,7 @@ export interface Info {
 /** More lines than that no Redis has. */
 const mostLines = 20_000
 
-/** `undefined` for what is no INFO of a Redis that keeps data. */
+/** `undefined` for what is no INFO of a Redis that keeps data. Addresses may be any text. */
 export const parse = (text: string): Info | undefined => {
   const fields = new Map<string, string>()
   for (const line of text.split("\r\n", mostLines)) {
@@ -64,8 +63,8 @@ export const parse = (text: string): Info | undefined => {
   const replicas = [...fields].flatMap(([name, value]): ReadonlyArray<Replica> => {
     if (!/^slave\d+$/.test(name)) return []
     const parts = new Map(value.split(",").map((part) => [part.replace(/=.*/s, ""), part.replace(/^[^=]*=/s, "")]))
-    const address = `${parts.get("ip") ?? "?"}:${parts.get("port") ?? "?"}`.slice(0, 200)
-    return [{ address, online: parts.get("state") === "online", lag: number("lag", parts) }]
+    const address = `${parts.get("ip") ?? "?"}:${parts.get("port") ?? "?"}`
+    return [{ address, lag: number("lag", parts) }]
   })
   return {
     role: role === "master" ? "primary" : "replica",
@@ -88,7 +87,7 @@ export const parse = (text: string): Info | undefined => {
       role === "master"
         ? undefined
         : {
-            primary: `${fields.get("master_host") ?? "?"}:${fields.get("master_port") ?? "?"}`.slice(0, 200),
+            primary: `${fields.get("master_host") ?? "?"}:${fields.get("master_port") ?? "?"}`,
             up: fields.get("master_link_status") === "up",
             syncing: fields.get("master_sync_in_progress") === "1",
             downFor: number("master_link_down_since_seconds"),

@@ -4,13 +4,15 @@
  * @since 0.1.0
  */
 import * as Net from "node:net"
+import * as Tls from "node:tls"
 
 import * as Options from "@nexobot/core/Options"
 import * as Duration from "effect/Duration"
 import * as Redacted from "effect/Redacted"
 
-import type { RedisProbeOptions } from "../RedisProbe.ts"
+import type { RedisProbeOptions, RedisTlsOptions } from "../RedisProbe.ts"
 import type { Place } from "./redisConversation.ts"
+import { codeOf } from "./systemError.ts"
 
 export interface Settings extends Place {
   readonly username: string | undefined
@@ -113,12 +115,41 @@ const addressOf = (options: RedisProbeOptions): Address => {
   return address
 }
 
-const tlsOf = ({ tls }: RedisProbeOptions): Place["tls"] => {
+const knownOfTls: ReadonlyArray<keyof RedisTlsOptions> = [
+  "ca",
+  "cert",
+  "key",
+  "passphrase",
+  "pfx",
+  "crl",
+  "servername",
+  "checkServerIdentity",
+  "rejectUnauthorized",
+  "minVersion",
+  "maxVersion",
+  "ciphers",
+  "ecdhCurve",
+  "sigalgs"
+]
+
+/** A copy, which is what was checked. What is wrong with it is never shown: it may be a key. */
+const tlsOf = ({ tls }: RedisProbeOptions): RedisTlsOptions => {
   if (tls === undefined || typeof tls === "boolean") return {}
-  const given: unknown = tls
-  return typeof given === "object" && given !== null && !Array.isArray(given)
-    ? tls
-    : checks.fail("tls", typeof given, "true, false, or options of node:tls")
+  checks.known(tls, knownOfTls, "tls.")
+  const { checkServerIdentity, ...rest } = tls
+  if (rest.rejectUnauthorized !== undefined) checks.boolean("tls.rejectUnauthorized", rest.rejectUnauthorized)
+  if (rest.servername !== undefined) checks.nonEmptyString("tls.servername", rest.servername)
+  if (checkServerIdentity !== undefined && typeof checkServerIdentity !== "function") {
+    checks.fail("tls.checkServerIdentity", typeof checkServerIdentity, "a function")
+  }
+  try {
+    Tls.createSecureContext(rest)
+    return { ...structuredClone(rest), ...(checkServerIdentity === undefined ? {} : { checkServerIdentity }) }
+  } catch (cause) {
+    const code = codeOf(cause)
+    const why = /^ERR_\w+$/.test(code) ? ` (${code})` : ""
+    return checks.fail("tls", Redacted.make(""), `options that node:tls accepts${why}`)
+  }
 }
 
 /** Throws `OptionError`. */

@@ -8,7 +8,7 @@
 
 export type Reply =
   | { readonly _tag: "Text"; readonly text: string }
-  /** Only the code may be shown: the text may repeat the arguments, and so the password. */
+  /** Only the code may be shown, redacted: the text may repeat the arguments, and so the password. */
   | { readonly _tag: "Error"; readonly code: string; readonly text: string }
 
 /** Of a reply without a length; Redis keeps to less. */
@@ -30,7 +30,7 @@ const first = (bytes: Buffer): { readonly reply: Reply; readonly length: number 
   const start = end + 2
   if (kind === "-") {
     return {
-      reply: { _tag: "Error", code: /^[A-Z][A-Z_]*(?= |$)/.exec(line)?.[0] ?? "ERR", text: line },
+      reply: { _tag: "Error", code: /^[A-Z][A-Z_]{0,63}(?= |$)/.exec(line)?.[0] ?? "ERR", text: line },
       length: start
     }
   }
@@ -43,27 +43,34 @@ const first = (bytes: Buffer): { readonly reply: Reply; readonly length: number 
 }
 
 /**
- * Takes what comes, cut anywhere, and gives the replies that are complete; `undefined` as soon as it is nothing that
- * Redis would say.
+ * Takes what comes, cut anywhere, and gives the replies that are complete, up to `most` altogether; `undefined` as soon as
+ * it is nothing that Redis would say.
  */
-export const decoder = (): ((chunk: Buffer) => ReadonlyArray<Reply> | undefined) => {
+export const decoder = (most: number): ((chunk: Buffer) => ReadonlyArray<Reply> | undefined) => {
   let pending: Array<Buffer> = []
   let size = 0
   let needed = 1
+  let given = 0
   return (chunk) => {
     pending.push(chunk)
     size += chunk.length
+    if (size < needed) return []
+    let rest = Buffer.concat(pending, size)
     const replies: Array<Reply> = []
-    while (size >= needed) {
-      const bytes = Buffer.concat(pending, size)
-      const found = first(bytes)
+    while (given < most && rest.length >= needed) {
+      const found = first(rest)
       if (found === undefined) return undefined
-      const rest = typeof found === "number" ? bytes : bytes.subarray(found.length)
-      if (typeof found !== "number") replies.push(found.reply)
-      pending = [rest]
-      size = rest.length
-      needed = typeof found === "number" ? found : 1
+      if (typeof found === "number") {
+        needed = found
+      } else {
+        replies.push(found.reply)
+        given += 1
+        rest = rest.subarray(found.length)
+        needed = 1
+      }
     }
+    pending = [rest]
+    size = rest.length
     return replies
   }
 }

@@ -20,7 +20,7 @@ export type Renewal =
 /** Why it does not renew, `undefined` if it does; fails with the reason why that cannot be said. */
 type Answer = Effect.Effect<string | undefined, string>
 
-const properties = ["LoadState", "ActiveState", "ActiveEnterTimestamp", "LastTriggerUSec"]
+const properties = ["LoadState", "ActiveState", "SubState", "ActiveEnterTimestamp", "LastTriggerUSec"]
 
 /** Seconds of the epoch, as in `@1700000000`. */
 const secondsOf = (text: string | undefined): number | undefined => {
@@ -36,6 +36,8 @@ export const judgeTimer = (shown: string, now: number, within: Duration.Duration
   if (load !== "loaded") return load
   const active = said.get("ActiveState") ?? "unknown"
   if (active !== "active") return active
+  // It has gone off for the last time, though it counts as active.
+  if (said.get("SubState") === "elapsed") return "elapsed"
   // One that has never run is given as much time from its start.
   const last = secondsOf(said.get("LastTriggerUSec")) ?? secondsOf(said.get("ActiveEnterTimestamp"))
   if (within === undefined || last === undefined) return undefined

@@ -6,14 +6,17 @@
  *
  * @since 0.1.0
  */
+import * as Dgram from "node:dgram"
 import * as Dns from "node:dns"
 import * as Fs from "node:fs"
 import * as Net from "node:net"
 
 import type { Checks } from "@nexobot/core/Options"
+import * as Deferred from "effect/Deferred"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 
-import { codeOf } from "./systemError.ts"
+import { codeOf, ownFault } from "./systemError.ts"
 
 /** The addresses that a hosts file has for a name. */
 export const inHosts = (text: string, host: string): ReadonlyArray<string> => {
@@ -45,9 +48,9 @@ const known = (host: string): ReadonlyArray<string> => {
 
 /**
  * A resolver of one question's own, so that its `cancel` ends nothing else. It reads the system's configuration anew.
- * Packets get lost: it asks again after a second, two more, four more, and so on, for longer than a check takes.
+ * Packets get lost: it asks again after about a second, two more, four more, and so on, for longer than a check takes.
  */
-export const makeResolver = (servers: ReadonlyArray<string> | undefined): Dns.Resolver => {
+const makeResolver = (servers: ReadonlyArray<string> | undefined): Dns.Resolver => {
   const resolver = new Dns.Resolver({ timeout: 1000, tries: 6 })
   if (servers !== undefined) resolver.setServers(servers)
   return resolver
@@ -59,25 +62,103 @@ export const isAbsent = (code: string): boolean => code === Dns.NOTFOUND || code
 /** An answer has room for thousands; nobody has the time to try them. */
 const mostAddresses = 16
 
-const query = (host: string, servers: ReadonlyArray<string> | undefined) =>
-  Effect.callback<ReadonlyArray<string>, string>((resume) => {
-    const resolver = makeResolver(servers)
-    const addresses: Array<string> = []
-    const codes: Array<string> = []
-    let open = 2
-    const answered = (error: unknown, found: ReadonlyArray<string> | undefined) => {
-      open -= 1
-      if (error === null) addresses.push(...(found ?? []))
-      else codes.push(codeOf(error))
-      if (open > 0) return
-      if (addresses.length === 0) resume(Effect.fail(codes.find((code) => !isAbsent(code)) ?? codes[0] ?? Dns.NODATA))
-      // The order of the answers is no order of addresses: IPv4 first, as far as there is any.
-      else resume(Effect.succeed(addresses.toSorted((a, b) => Net.isIP(a) - Net.isIP(b)).slice(0, mostAddresses)))
-    }
-    resolver.resolve4(host, answered)
-    resolver.resolve6(host, answered)
-    return Effect.sync(() => resolver.cancel())
+interface ServerParts {
+  readonly address: string
+  readonly port: number
+  readonly isValid: boolean
+}
+
+const serverParts = (server: string): ServerParts => {
+  if (Net.isIP(server) !== 0) return { address: server, port: 53, isValid: true }
+  const [, bracketed, plain, digits] = /^(?:\[([^\]]+)\]|([^:]+))(?::(\d{1,5}))?$/.exec(server) ?? []
+  const address = bracketed ?? plain ?? ""
+  const port = Number(digits ?? 53)
+  const isAddress = bracketed === undefined ? Net.isIPv4(address) : Net.isIPv6(address)
+  return { address, port, isValid: isAddress && port >= 1 && port <= 65535 }
+}
+
+/** How resolvers tell of an answer. */
+export type Done = (error: Error | null, records: ReadonlyArray<string>) => void
+
+/** The answer to one question; fails with a code. */
+export const answerOf = (ask: (done: Done) => void): Effect.Effect<ReadonlyArray<string>, string> =>
+  Effect.callback((resume) =>
+    ask((error, records) => resume(error === null ? Effect.succeed(records) : Effect.fail(codeOf(error))))
+  )
+
+/** Why nothing can be sent to a server of DNS, if the fault is ours. */
+const faultTo = (server: string): Effect.Effect<string | undefined> => {
+  const { address, port } = serverParts(server)
+  return Effect.acquireUseRelease(
+    Effect.sync(() => Dgram.createSocket(Net.isIPv6(address) ? "udp6" : "udp4")),
+    (socket) =>
+      Effect.callback((resume) => {
+        const done = (error?: Error) => resume(Effect.succeed(error === undefined ? undefined : codeOf(error)))
+        socket.on("error", done)
+        socket.connect(port, address, done)
+      }),
+    (socket) => Effect.sync(() => socket.close())
+  )
+}
+
+/** What refused: one of the servers, each of which was tried, or this machine all along. */
+const refusedBy = (servers: ReadonlyArray<string>): Effect.Effect<never, string> =>
+  Effect.flatMap(Effect.forEach(servers, faultTo), (codes) => {
+    const [own = Dns.CONNREFUSED] = codes
+    const isOurs = codes.every((code) => code !== undefined && ownFault(code) !== undefined)
+    return Effect.fail(isOurs ? own : Dns.CONNREFUSED)
   })
+
+/**
+ * Asks with a resolver of its own, which is cancelled at the end. The resolver says `ECONNREFUSED` as well where it could
+ * not even open or connect a socket: then it fails with the code of that.
+ */
+export const asking = <A>(
+  servers: ReadonlyArray<string> | undefined,
+  ask: (resolver: Dns.Resolver) => Effect.Effect<A, string>
+): Effect.Effect<A, string> =>
+  Effect.acquireUseRelease(
+    Effect.sync(() => makeResolver(servers)),
+    (resolver) =>
+      Effect.catchIf(
+        ask(resolver),
+        (code) => code === Dns.CONNREFUSED,
+        () => refusedBy(resolver.getServers()),
+        (code) => Effect.fail(code)
+      ),
+    (resolver) => Effect.sync(() => resolver.cancel())
+  )
+
+/** Once there are addresses of one family, the other has little time left (RFC 8305). */
+const grace = Duration.millis(50)
+
+const query = (host: string, servers: ReadonlyArray<string> | undefined) =>
+  asking(
+    servers,
+    Effect.fnUntraced(function* (resolver): Effect.fn.Return<ReadonlyArray<string>, string> {
+      const addresses: Array<string> = []
+      const codes: Array<string> = []
+      const some = Deferred.makeUnsafe<void>()
+      const family = (ask: (done: Done) => void) =>
+        Effect.match(answerOf(ask), {
+          onFailure: (code) => void codes.push(code),
+          onSuccess: (found) => {
+            addresses.push(...found)
+            Deferred.doneUnsafe(some, Effect.void)
+          }
+        })
+      const both = Effect.all(
+        [family((done) => resolver.resolve4(host, done)), family((done) => resolver.resolve6(host, done))],
+        { concurrency: "unbounded", discard: true }
+      )
+      yield* Effect.raceFirst(both, Effect.andThen(Deferred.await(some), Effect.sleep(grace)))
+      if (addresses.length === 0) {
+        return yield* Effect.fail(codes.find((code) => !isAbsent(code)) ?? codes[0] ?? Dns.NODATA)
+      }
+      // The order of the answers is no order of addresses: IPv4 first, as far as there is any.
+      return addresses.toSorted((a, b) => Net.isIP(a) - Net.isIP(b)).slice(0, mostAddresses)
+    })
+  )
 
 /** What `getaddrinfo` knows beyond hosts and DNS: search domains, mDNS, odd spellings of addresses. */
 const lookup = (host: string, code: string) =>
@@ -125,14 +206,6 @@ export const lookupOf =
 /** As it stands in a URL: IPv6 in brackets. */
 export const endpoint = (host: string, port: number): string =>
   Net.isIPv6(host) ? `[${host}]:${port}` : `${host}:${port}`
-
-const serverParts = (server: string): { readonly address: string; readonly isValid: boolean } => {
-  if (Net.isIP(server) !== 0) return { address: server, isValid: true }
-  const [, bracketed, plain, port] = /^(?:\[([^\]]+)\]|([^:]+))(?::(\d{1,5}))?$/.exec(server) ?? []
-  const address = bracketed ?? plain ?? ""
-  const isAddress = bracketed === undefined ? Net.isIPv4(address) : Net.isIPv6(address)
-  return { address, isValid: isAddress && (port === undefined || (Number(port) >= 1 && Number(port) <= 65535)) }
-}
 
 /** The address of a server that was checked, without its port. */
 export const addressOf = (server: string): string => serverParts(server).address

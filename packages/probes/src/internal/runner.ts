@@ -32,6 +32,10 @@ interface Member {
   readonly round: Round
   health: Health.Health
   last: Result | undefined
+  /** The root of what it depends on that made it fail, until it has risen, or its failure is its own. */
+  cause: string | undefined
+  /** Bad checks in a row since nothing that it depends on fails. */
+  own: number
 }
 
 /** Probes with one check, and its turns. */
@@ -49,14 +53,22 @@ interface Round {
 const isSuspect = ({ confirmed, failures, inconclusive, successes }: Health.Health): boolean =>
   inconclusive === undefined && (confirmed === "Unhealthy" ? successes > 0 : failures > 0)
 
-/** One bad check is enough here: a cause that is not certain yet is a cause all the same. */
-const isDown = (member: Member | undefined): boolean =>
-  member !== undefined && (member.health.confirmed === "Unhealthy" || member.health.failures > 0)
+/**
+ * One bad check is enough here: a cause that is not certain yet is a cause all the same. What says nothing now is none:
+ * it may say nothing for ever.
+ */
+const isDown = ({ confirmed, failures, inconclusive }: Health.Health): boolean =>
+  inconclusive === undefined && (confirmed === "Unhealthy" || failures > 0)
 
-const least = (group: Group, of: (one: Watched) => number): number => Math.min(...group.map(of))
+const least = (group: Group, of: (one: Watched) => number): number =>
+  group.reduce((found, one) => Math.min(found, of(one)), Infinity)
 
-/** `Runner.make` asks for the services of all probes: they are in the context in which this runs. */
-const examined = (probe: Probe.Any) => Probe.examine(probe) as Effect.Effect<Dispatcher.Found> // oxlint-disable-line typescript/no-unsafe-type-assertion
+/**
+ * What a check acquires is released when it ends, and not when the runner does. `Runner.make` asks for the services of
+ * all probes: they are in the context in which this runs.
+ */
+const examined = (probe: Probe.Any) =>
+  Probe.examine({ ...probe, check: Effect.scoped(probe.check) }) as Effect.Effect<Dispatcher.Found> // oxlint-disable-line typescript/no-unsafe-type-assertion
 
 export const start = Effect.fnUntraced(function* <R>(
   settings: Settings
@@ -87,18 +99,36 @@ export const start = Effect.fnUntraced(function* <R>(
   const { connectivity } = settings
   const gate = connectivity === undefined ? undefined : Gate.make({ agenda, dispatcher, check: examined(connectivity) })
   const members = new Map<string, Member>()
-  const results = FanOut.make<Result>(settings.buffer, () => [...members.values()].flatMap(({ last }) => last ?? []))
+  const known = function* () {
+    for (const { last } of members.values()) if (last !== undefined) yield { ...last, replayed: true }
+  }
+  const results = FanOut.make<Result>(settings.buffer, () => [...known()])
   let isClosed = false
 
-  const suppressedBy = ({ watched: { dependsOn, probe } }: Member): string | undefined =>
+  const failing = ({ watched: { dependsOn, probe } }: Member): string | undefined =>
     dependsOn.length === 0
       ? undefined
-      : Dependencies.root(dependencies, probe.name, (other) => isDown(members.get(other)))
+      : Dependencies.root(dependencies, probe.name, (other) => isDown(members.get(other)?.health ?? Health.initial))
+
+  /** It recovers after its cause, which is told as long as it is down: its own failure has to be confirmed, too. */
+  const suppressedBy = (member: Member, verdict: Dispatcher.Found): string | undefined => {
+    const isGood = verdict._tag === "Healthy" && member.health.confirmed !== "Unhealthy"
+    return isGood ? undefined : (failing(member) ?? member.cause)
+  }
+
+  const blame = (member: Member, verdict: Dispatcher.Found) => {
+    const hasRisen = member.health.confirmed !== "Unhealthy" && member.health.failures === 0
+    const root = hasRisen ? undefined : failing(member)
+    if (root !== undefined || verdict._tag === "Healthy" || verdict._tag === "Degraded") member.own = 0
+    else if (verdict._tag === "Unhealthy") member.own += 1
+    if (root !== undefined) member.cause = root
+    else if (hasRisen || member.own >= member.watched.fall) member.cause = undefined
+  }
 
   const record = (
     member: Member,
     verdict: Dispatcher.Found,
-    common: Pick<Result, "at" | "duration" | "lag" | "shared">
+    common: Pick<Result, "at" | "duration" | "lag" | "replayed" | "shared">
   ) => {
     const { asking, watched } = member
     const { name, target } = watched.probe
@@ -106,9 +136,9 @@ export const start = Effect.fnUntraced(function* <R>(
     const status = Health.status(health)
     if (status !== Health.status(member.health)) member.show(status)
     member.health = health
-    const isGood = verdict._tag === "Healthy"
-    const root = isGood ? undefined : suppressedBy(member)
-    const result: Result = { name, target, verdict, status, health, suppressedBy: root, ...common }
+    blame(member, verdict)
+    const suppressed = suppressedBy(member, verdict)
+    const result: Result = { name, target, verdict, status, health, suppressedBy: suppressed, ...common }
     member.last = result
     const lost = results.publish(result)
     if (lost > 0) metrics.lost(lost)
@@ -117,12 +147,11 @@ export const start = Effect.fnUntraced(function* <R>(
     for (const answer of told) answer(Effect.succeed(result))
   }
 
-  const publish = (round: Round, found: Dispatcher.Found, { begun, due }: Dispatcher.Timing, took: number) => {
-    // What a broken probe threw may be long, and say what nobody should read.
-    const verdict = found._tag === "Inconclusive" ? Verdict.inconclusive(excerpt(found.reason, redactor)) : found
+  const publish = (round: Round, verdict: Dispatcher.Found, { begun, due }: Dispatcher.Timing, took: number) => {
     const lag = Math.max(0, begun - due)
     metrics.checked(verdict._tag, took / 1000, lag / 1000)
     const common = {
+      replayed: false,
       at: clock.currentTimeMillisUnsafe(),
       duration: Duration.millis(took),
       lag: Duration.millis(lag),
@@ -144,18 +173,19 @@ export const start = Effect.fnUntraced(function* <R>(
     const isExcusable = found._tag === "Unhealthy" && round.members[0]?.watched.probe.reach === "network"
     if (gate === undefined || !isExcusable) return publish(round, found, timing, took)
     round.isJudged = true
-    gate.ask((lost) => {
+    gate.ask(timing.begun, (lost) => {
       round.isJudged = false
       if (lost === undefined) return publish(round, found, timing, took)
       metrics.excused()
-      publish(round, Verdict.inconclusive(`own network is lost: ${lost}`), timing, took)
+      // What a probe tells may be long, and say what nobody should read.
+      const verdict = Verdict.inconclusive(`own network is lost: ${excerpt(lost, redactor)}`)
+      publish(round, verdict, timing, took)
     })
   }
 
   const began = agenda.now()
   const offset = random.nextDoubleUnsafe()
   const intervals = settings.groups.map((group) => least(group, (one) => one.interval))
-  const step = Grid.firstStep(intervals)
   const slot = Grid.slotOf(intervals)
 
   for (const [index, group] of settings.groups.entries()) {
@@ -166,7 +196,7 @@ export const start = Effect.fnUntraced(function* <R>(
       members: [],
       job: dispatcher.job({
         lane: laneOf(probe),
-        cost: Math.max(...group.map((one) => one.probe.cost)),
+        cost: group.reduce((most, one) => Math.max(most, one.probe.cost), 0),
         timeout: least(group, (one) => one.timeout),
         check: examined(probe),
         done: (verdict, timing) => judge(round, verdict, timing)
@@ -188,11 +218,20 @@ export const start = Effect.fnUntraced(function* <R>(
     for (const watched of group) {
       const { name } = watched.probe
       const show = metrics.status(name)
-      const member = { watched, show, asking: new Set<never>(), round, health: Health.initial, last: undefined }
+      const member: Member = {
+        watched,
+        show,
+        asking: new Set(),
+        round,
+        health: Health.initial,
+        last: undefined,
+        cause: undefined,
+        own: 0
+      }
       round.members.push(member)
       members.set(name, member)
     }
-    agenda.set(round.turn, began + index * step)
+    agenda.set(round.turn, began + Grid.firstTurn(index, settings.groups.length, interval))
   }
 
   yield* Effect.addFinalizer(() =>
@@ -217,7 +256,7 @@ export const start = Effect.fnUntraced(function* <R>(
       status,
       health,
       last,
-      suppressedBy: last === undefined || last.verdict._tag === "Healthy" ? undefined : suppressedBy(member),
+      suppressedBy: last === undefined ? undefined : suppressedBy(member, last.verdict),
       overdue: Dispatcher.isOverdue(round.job)
     }
   }

@@ -6,7 +6,7 @@
  */
 import type { Status } from "@nexobot/core/Health"
 import type { Verdict } from "@nexobot/core/Verdict"
-import type * as Context from "effect/Context"
+import * as Context from "effect/Context"
 import * as Metric from "effect/Metric"
 
 export interface RunnerMetrics {
@@ -27,6 +27,15 @@ const boundaries = Metric.exponentialBoundaries({ start: 0.001, factor: 2, count
 
 const levels: Record<Status, number> = { Unknown: 0, Healthy: 1, Degraded: 2, Unhealthy: 3 }
 
+/** How many runners show the status of a probe in the same series, in each registry: the last one removes it. */
+const shown = new WeakMap<Metric.MetricRegistry, Map<string, number>>()
+
+const shownIn = (registry: Metric.MetricRegistry): Map<string, number> => {
+  const known = shown.get(registry) ?? new Map<string, number>()
+  shown.set(registry, known)
+  return known
+}
+
 export const make = (name: string, context: Context.Context<never>): RunnerMetrics => {
   const counter = (id: string, description: string, more: Record<string, string> = {}) => {
     const metric = Metric.counter(id, { description, attributes: { name, ...more }, incremental: true })
@@ -40,7 +49,8 @@ export const make = (name: string, context: Context.Context<never>): RunnerMetri
     description: "Checks that run now and are not overdue",
     attributes: { name }
   })
-  const statuses: Array<Metric.Gauge<number>> = []
+  const statuses = new Map<string, Metric.Gauge<number>>()
+  const users = shownIn(Context.get(context, Metric.MetricRegistry))
   const checksOf = (verdict: string) =>
     counter("nexobot_probe_checks", "Checks that have a verdict; one that is shared counts once", { verdict })
   const byVerdict = {
@@ -69,13 +79,22 @@ export const make = (name: string, context: Context.Context<never>): RunnerMetri
         description: "0 unknown, 1 healthy, 2 degraded, 3 unhealthy",
         attributes: { name, probe }
       })
-      statuses.push(gauge)
+      const series = JSON.stringify([name, probe])
+      statuses.set(series, gauge)
+      users.set(series, (users.get(series) ?? 0) + 1)
       const set = (status: Status) => gauge.updateUnsafe(levels[status], context)
       set("Unknown")
       return set
     },
     close: () => {
-      for (const gauge of statuses) Metric.removeUnsafe(gauge, context)
+      for (const [series, gauge] of statuses) {
+        const others = (users.get(series) ?? 1) - 1
+        if (others > 0) users.set(series, others)
+        else {
+          users.delete(series)
+          Metric.removeUnsafe(gauge, context)
+        }
+      }
     }
   }
 }

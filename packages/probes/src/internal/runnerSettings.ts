@@ -8,12 +8,12 @@ import * as Options from "@nexobot/core/Options"
 import * as Probe from "@nexobot/core/Probe"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Equal from "effect/Equal"
 import * as MutableHashMap from "effect/MutableHashMap"
 import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 
 import type { RunnerOptions, Watch } from "../Runner.ts"
+import { timeout as gateTimeout } from "./gate.ts"
 
 export const checks = Options.checks("Runner")
 
@@ -48,40 +48,72 @@ export interface Settings {
 }
 
 const longestTimeout = 10_000
+const mostBuffered = 1_000_000
 const leastSuspectInterval = 1000
 
+const isText = (value: unknown): boolean => typeof value === "string" && value !== ""
+
+/** As `Probe.make` makes it: what was put together otherwise may lack what only fails in the middle of the night. */
 const isProbe = (value: unknown): boolean =>
   Predicate.hasProperty(value, "check") &&
   Effect.isEffect(value.check) &&
   Predicate.hasProperty(value, "name") &&
-  Predicate.hasProperty(value, "target")
+  isText(value.name) &&
+  Predicate.hasProperty(value, "target") &&
+  isText(value.target) &&
+  Predicate.hasProperty(value, "reports") &&
+  Array.isArray(value.reports) &&
+  Predicate.hasProperty(value, "cost") &&
+  Number.isFinite(value.cost)
 
 const probeIn = (option: string, value: Probe.Any): Probe.Any =>
-  isProbe(value) ? value : checks.fail(option, value, "a probe")
+  isProbe(value) ? value : checks.fail(option, value, "a probe, made with Probe.make")
+
+const boundOf = ({ timeout }: Probe.Any): number => (timeout === undefined ? 0 : Duration.toMillis(timeout))
+
+/** What is given up before it can say that its target does not answer never finds that out. */
+const enough = (option: string, value: number, probe: Probe.Any): number =>
+  value >= boundOf(probe)
+    ? value
+    : checks.fail(option, Duration.millis(value), `at least ${boundOf(probe)} ms, the timeout of ${probe.name} itself`)
 
 const most = (option: string, value: number, limit: number, what: string): number =>
   value <= limit ? value : checks.fail(option, Duration.millis(value), `at most ${what}, ${limit} ms`)
 
+const namesIn = (option: string, value: Watch["dependsOn"]): ReadonlyArray<string> =>
+  value === undefined || (Array.isArray(value) && value.every(isText))
+    ? (value ?? [])
+    : checks.fail(option, value, "names")
+
 const watchedIn = (watch: Watch, index: number): Watched => {
   const at = `watch[${index}].`
   checks.known(watch, ["probe", "interval", "timeout", "suspectInterval", "fall", "rise", "dependsOn"], at)
+  const probe = probeIn(`${at}probe`, watch.probe)
   const millis = (key: "interval" | "timeout" | "suspectInterval", least: Duration.Input): number | undefined => {
     const value = watch[key]
     return value === undefined ? undefined : Duration.toMillis(checks.duration(at + key, value, least))
   }
-  const interval = millis("interval", "10 millis") ?? 10_000
-  const timeout = millis("timeout", "1 millis") ?? Math.min(interval, longestTimeout)
+  const interval = enough(`${at}interval`, millis("interval", "10 millis") ?? 10_000, probe)
+  const timeout = millis("timeout", "1 millis") ?? Math.min(interval, Math.max(longestTimeout, boundOf(probe)))
   const suspectInterval =
     millis("suspectInterval", "10 millis") ?? Math.min(interval, Math.max(leastSuspectInterval, interval / 5))
   return {
-    probe: probeIn(`${at}probe`, watch.probe),
+    probe,
     interval,
-    timeout: most(`${at}timeout`, timeout, interval, "the interval"),
+    timeout: enough(`${at}timeout`, most(`${at}timeout`, timeout, interval, "the interval"), probe),
     suspectInterval: most(`${at}suspectInterval`, suspectInterval, interval, "the interval"),
     fall: checks.integer(`${at}fall`, watch.fall ?? 3, 1),
     rise: checks.integer(`${at}rise`, watch.rise ?? 2, 1),
-    dependsOn: watch.dependsOn ?? []
+    dependsOn: namesIn(`${at}dependsOn`, watch.dependsOn)
   }
+}
+
+const connectivityIn = (given: Probe.Any | undefined): Probe.Any | undefined => {
+  if (given === undefined) return undefined
+  const probe = probeIn("connectivity", given)
+  return boundOf(probe) <= gateTimeout
+    ? probe
+    : checks.fail("connectivity", probe.timeout, `a probe with a timeout of at most ${gateTimeout} ms`)
 }
 
 const budgetIn = (budget: RunnerOptions["budget"]): Budget | undefined => {
@@ -106,8 +138,7 @@ const grouped = (watched: ReadonlyArray<Watched>): ReadonlyArray<Group> => {
     else {
       const group: [Watched, ...Array<Watched>] = [one]
       groups.push(group)
-      // What is not equal to itself, such as a question with NaN in it, shares with nobody.
-      if (question !== undefined && Equal.equals(key, key)) MutableHashMap.set(byQuestion, key, group)
+      if (question !== undefined) MutableHashMap.set(byQuestion, key, group)
     }
   }
   return groups
@@ -116,7 +147,8 @@ const grouped = (watched: ReadonlyArray<Watched>): ReadonlyArray<Group> => {
 export const checked = (options: RunnerOptions): Settings => {
   checks.known(options, ["name", "watch", "jitter", "concurrency", "buffer", "budget", "connectivity"])
   if (!Array.isArray(options.watch)) checks.fail("watch", options.watch, "an array")
-  const watched = options.watch.map(watchedIn)
+  // Also what an array has left out.
+  const watched = Array.from(options.watch, watchedIn)
   const budget = budgetIn(options.budget)
   const names = new Set<string>()
   for (const [index, { probe }] of watched.entries()) {
@@ -126,7 +158,6 @@ export const checked = (options: RunnerOptions): Settings => {
       checks.fail("budget.cost", budget.cost, `at least ${probe.cost}, which a check of ${probe.name} costs`)
     }
   }
-  const { connectivity } = options
   return {
     name: checks.nonEmptyString("name", options.name ?? "probes"),
     groups: grouped(watched),
@@ -137,8 +168,8 @@ export const checked = (options: RunnerOptions): Settings => {
     ),
     jitter: checks.number("jitter", options.jitter ?? 0.1, 0, 0.5),
     concurrency: checks.integer("concurrency", options.concurrency ?? 1000, 1),
-    buffer: checks.integer("buffer", options.buffer ?? 4096, 1),
+    buffer: checks.integer("buffer", options.buffer ?? 4096, 1, mostBuffered),
     budget,
-    connectivity: connectivity === undefined ? undefined : probeIn("connectivity", connectivity)
+    connectivity: connectivityIn(options.connectivity)
   }
 }

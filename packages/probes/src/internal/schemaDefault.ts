@@ -52,5 +52,9 @@ export const normalDefault = (dialect: Dialect, type: string, text: string | nul
   }
   if (dialect === "mysql" && /^(?:curdate|current_date)\(\)$/.test(expression)) return "current_date"
   if (expression === "array[]") return "'{}'"
+  // MariaDB tells 0 as b'0'.
+  if (dialect === "mysql" && /^bit\b/.test(type) && /^\d{1,15}$/.test(expression)) {
+    return `b'${Number(expression).toString(2)}'`
+  }
   return literal(dialect, type, expression) ?? expression
 }

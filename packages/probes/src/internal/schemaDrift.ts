@@ -24,11 +24,9 @@ export type Finding =
 
 type Columns = DatabaseSchema.Table["columns"]
 
-/** MySQL does not tell `Id` and `id` apart as names of columns. */
-const byName = (dialect: Dialect, columns: Columns): ReadonlyMap<string, DatabaseSchema.Column> =>
-  new Map(
-    Object.entries(columns).map(([name, column]) => [dialect === "mysql" ? name.toLowerCase() : name, column] as const)
-  )
+/** By names as they are compared, each with the name as it was written. */
+const byName = <A>(record: Readonly<Record<string, A>>, isFolded: boolean) =>
+  new Map(Object.entries(record).map(([name, told]) => [isFolded ? name.toLowerCase() : name, { name, told }] as const))
 
 const parts: ReadonlyArray<readonly [What, (column: DatabaseSchema.Column) => string | undefined]> = [
   ["type", ({ type }) => type],
@@ -37,9 +35,10 @@ const parts: ReadonlyArray<readonly [What, (column: DatabaseSchema.Column) => st
 ]
 
 const columnFindings = (dialect: Dialect, table: string, expected: Columns, live: Columns): ReadonlyArray<Finding> => {
-  const [wanted, there] = [byName(dialect, expected), byName(dialect, live)]
-  const differing = [...wanted].flatMap(([column, told]): ReadonlyArray<Finding> => {
-    const found = there.get(column)
+  // MySQL does not tell `Id` and `id` apart as names of columns.
+  const [wanted, there] = [byName(expected, dialect === "mysql"), byName(live, dialect === "mysql")]
+  const differing = [...wanted].flatMap(([key, { name: column, told }]): ReadonlyArray<Finding> => {
+    const found = there.get(key)?.told
     if (found === undefined) return [{ _tag: "MissingColumn", table, column }]
     return parts.flatMap(([what, partOf]) => {
       const [one, other] = [partOf(told), partOf(found) ?? "none"]
@@ -48,27 +47,28 @@ const columnFindings = (dialect: Dialect, table: string, expected: Columns, live
         : [{ _tag: "Drift", table, column, what, expected: one, found: other }]
     })
   })
-  const more = [...there.keys()].filter((column) => !wanted.has(column))
-  return [...differing, ...more.map((column): Finding => ({ _tag: "GhostColumn", table, column }))]
+  const more = [...there].filter(([key]) => !wanted.has(key))
+  return [...differing, ...more.map(([, { name }]): Finding => ({ _tag: "GhostColumn", table, column: name }))]
 }
 
 const order: ReadonlyArray<Finding["_tag"]> = ["MissingTable", "MissingColumn", "Drift", "GhostTable", "GhostColumn"]
 
-/** Of two schemas in normal form, the worst first. */
+/** Of two schemas in normal form, the worst first; with `isFolded`, `Users` and `users` are one table. */
 export const findings = (
   dialect: Dialect,
   expected: DatabaseSchema.DatabaseSchema,
-  live: DatabaseSchema.DatabaseSchema
+  live: DatabaseSchema.DatabaseSchema,
+  isFolded: boolean
 ): ReadonlyArray<Finding> => {
-  const [wanted, there] = [new Map(Object.entries(expected.tables)), new Map(Object.entries(live.tables))]
-  const differing = [...wanted].flatMap(([table, { columns }]): ReadonlyArray<Finding> => {
-    const found = there.get(table)
+  const [wanted, there] = [byName(expected.tables, isFolded), byName(live.tables, isFolded)]
+  const differing = [...wanted].flatMap(([key, { name: table, told }]): ReadonlyArray<Finding> => {
+    const found = there.get(key)?.told
     return found === undefined
       ? [{ _tag: "MissingTable", table }]
-      : columnFindings(dialect, table, columns, found.columns)
+      : columnFindings(dialect, table, told.columns, found.columns)
   })
   // Databases sort names in ways of their own.
-  const ghosts = [...there.keys()].filter((table) => !wanted.has(table)).toSorted()
+  const ghosts = [...there].flatMap(([key, { name }]) => (wanted.has(key) ? [] : [name])).toSorted()
   return [...differing, ...ghosts.map((table): Finding => ({ _tag: "GhostTable", table }))].toSorted(
     (a, b) => order.indexOf(a._tag) - order.indexOf(b._tag)
   )

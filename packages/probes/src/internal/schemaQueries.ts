@@ -7,7 +7,7 @@ import * as Effect from "effect/Effect"
 
 import type * as Database from "../Database.ts"
 import { auto } from "./schemaDefault.ts"
-import { type Dialect, quoted } from "./sqlText.ts"
+import { type Dialect, identifier, quoted } from "./sqlText.ts"
 
 /** The catalogue shows tables to everybody, while the information schema hides those without a privilege. */
 const postgres = `
@@ -43,19 +43,37 @@ const mysqlDefault = ({ column_default, extra, version }: Database.Row): string 
   return /^current_timestamp\b/i.test(column_default) ? column_default : quoted("mysql", column_default)
 }
 
+/** What is not on the search path is shown with its namespace: so it is the same for every user. */
+const postgresRows = Effect.fnUntraced(function* (session: Database.Session, namespace: string) {
+  // Behind a pool, a setting of the session would be the next one's, too.
+  yield* session.query("BEGIN READ ONLY")
+  yield* session.query("SET LOCAL search_path = pg_catalog")
+  const rows = yield* session.query(postgres, [namespace])
+  yield* session.query("COMMIT")
+  return rows.map(({ column_default, column_name, column_type, nullable, table_name }) => ({
+    table_name,
+    column_name,
+    column_type: within(column_type, namespace),
+    nullable,
+    column_default: within(column_default, namespace)
+  }))
+})
+
 export const columns = (
   session: Database.Session,
   dialect: Dialect,
   namespace: string
 ): Effect.Effect<ReadonlyArray<Database.Row>, Database.DatabaseError> =>
   dialect === "postgres"
-    ? Effect.map(session.query(postgres, [namespace]), (rows) =>
-        // A type of the same namespace is shown with it or without it, as the search path is.
-        rows.map((row) => ({ ...row, column_type: withoutPrefix(String(row["column_type"]), namespace) }))
-      )
+    ? postgresRows(session, namespace)
     : Effect.map(session.query(mysql), (rows) => rows.map((row) => ({ ...row, column_default: mysqlDefault(row) })))
 
-const withoutPrefix = (type: string, namespace: string): string => {
-  const prefix = [`${namespace}.`, `"${namespace.replaceAll('"', '""')}".`].find((one) => type.startsWith(one))
-  return prefix === undefined ? type : type.slice(prefix.length)
+/** As it is written within the namespace: without its name, but for what is in strings. */
+const within = (text: unknown, namespace: string): unknown => {
+  if (typeof text !== "string") return text
+  const names = [namespace, identifier("postgres", namespace)].map((name) =>
+    name.replace(/[$()*+.?[\\\]^{|}]/g, "\\$&")
+  )
+  const prefix = new RegExp(`'(?:[^']|'')*'|(?<![\\w$."])(?:${names.join("|")})\\.(?=["\\p{L}_])`, "gu")
+  return text.replace(prefix, (found) => (found.startsWith("'") ? found : ""))
 }

@@ -3,7 +3,7 @@
  *
  * @since 0.1.0
  */
-import { type Dialect, tidy } from "./sqlText.ts"
+import { type Dialect, quoted, tidy, unquoted } from "./sqlText.ts"
 
 const postgresNames: ReadonlyMap<string, string> = new Map([
   ["bool", "boolean"],
@@ -17,6 +17,9 @@ const postgresNames: ReadonlyMap<string, string> = new Map([
   ["int2", "smallint"],
   ["int4", "integer"],
   ["int8", "bigint"],
+  ["national character", "character"],
+  ["national character varying", "character varying"],
+  ["nchar", "character"],
   ["bigserial", "bigint"],
   ["serial", "integer"],
   ["serial2", "smallint"],
@@ -43,14 +46,15 @@ const reserved = new Set([...postgresNames.keys(), ...postgresNames.values(), "b
 
 /** `"status"` is `status`; `"Status"` is not. */
 const simple = (name: string): string =>
-  name.replace(/"([a-z_][a-z0-9_]*)"/g, (quoted, inner: string) => (reserved.has(inner) ? quoted : inner))
+  name.replace(/"([a-z_][a-z0-9_]*)"/g, (found, inner: string) => (reserved.has(inner) ? found : inner))
 
-const postgres = (text: string): string => {
+const postgres = (written: string): string => {
+  const text = written.replace(/ collate (?:[\w.]|"[^"]*")+$/, "")
   const [, base = text, size, suffix = "", dimensions = ""] =
     /^([^()[\]']+?)(?:\((\d+(?:,-?\d+)?)\))?((?: [a-z]+)*)((?:\[\d*\])*)$/.exec(text) ?? []
-  const written = `${base}${suffix}`.replace(/^pg_catalog\./, "")
-  const element = written.replace(/ array$/, "")
-  const array = dimensions === "" && element === written ? "" : "[]"
+  const whole = `${base}${suffix}`.replace(/^pg_catalog\./, "")
+  const element = whole.replace(/ array$/, "")
+  const array = dimensions === "" && element === whole ? "" : "[]"
   if (element === "float") return (size !== undefined && Number(size) <= 24 ? "real" : "double precision") + array
   const name = postgresNames.get(element) ?? simple(element)
   const known = postgresSize(name, size)
@@ -80,7 +84,11 @@ const mysqlNames: ReadonlyMap<string, string> = new Map([
   ["long varchar", "mediumtext"],
   ["long", "mediumtext"],
   ["middleint", "mediumint"],
+  ["national char", "char"],
+  ["national varchar", "varchar"],
+  ["nchar", "char"],
   ["numeric", "decimal"],
+  ["nvarchar", "varchar"],
   ["real", "double"]
 ])
 
@@ -94,7 +102,14 @@ const mysqlSize = (name: string, size: string | undefined, isFilled: boolean): s
   return ["time", "datetime", "timestamp"].includes(name) && size === "0" ? undefined : size
 }
 
-const mysql = (text: string): string => {
+/** Labels of an `enum` or a `set` may have either kind of quotes. */
+const withPlainLabels = (text: string): string =>
+  text.replace(/'(?:[^'\\]|\\.|'')*'|"(?:[^"\\]|\\.|"")*"/gs, (label) =>
+    label.startsWith("'") ? label : quoted("mysql", unquoted("mysql", label) ?? label)
+  )
+
+const mysql = (written: string): string => {
+  const text = /^(?:enum|set)\b/.test(written) ? withPlainLabels(written) : written
   const without = text.replace(/ ?\b(?:character set|charset|collate)(?: ?= ?| )\w+/g, "").trim()
   const [, base, size, suffix = ""] =
     /^([a-z][a-z0-9_ ]*?)(?:\((.*)\))?((?:\s|\b(?:unsigned|signed|zerofill)\b)*)$/s.exec(without) ?? []

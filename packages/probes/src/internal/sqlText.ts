@@ -34,7 +34,7 @@ export const tidy = (dialect: Dialect, text: string): string =>
   ).trim()
 
 /** The same length, with a character that no SQL has in place of what is quoted. */
-const masked = (dialect: Dialect, text: string): string =>
+export const masked = (dialect: Dialect, text: string): string =>
   replacing(
     dialect,
     text,
@@ -42,12 +42,12 @@ const masked = (dialect: Dialect, text: string): string =>
     (piece) => "\0".repeat(piece.length)
   )
 
-/** How deep in round brackets each place is; negative when they close too early. */
+/** How deep in brackets each place is; negative when they close too early. */
 const depths = (text: string): ReadonlyArray<number> => {
   let depth = 0
   return text.split("").map((character) => {
-    if (character === "(") depth += 1
-    if (character === ")") depth -= 1
+    if (character === "(" || character === "[") depth += 1
+    if (character === ")" || character === "]") depth -= 1
     return depth
   })
 }
@@ -61,25 +61,26 @@ const bare = (dialect: Dialect, text: string): string => {
 
 const typeName = "(?:[a-z_][\\w$]*|\\0+)"
 
-/** A cast of something quoted, in the names that Postgres has for types. */
-const cast = new RegExp(
-  [
-    "(?<=\\0)::(?:character varying|bit varying|double precision|time(?:stamp)?(?:\\(\\d\\))? with(?:out)? time zone|",
-    `${typeName}(?:\\.${typeName})?)(?:\\(\\d+(?:,-?\\d+)?\\))?(?:\\[\\])*`
-  ].join(""),
-  "g"
-)
+/** A cast, in the names that Postgres has for types. */
+const castText = [
+  "::(?:character varying|bit varying|double precision|time(?:stamp)?(?:\\(\\d\\))? with(?:out)? time zone|",
+  `${typeName}(?:\\.${typeName})?)(?:\\(\\d+(?:,-?\\d+)?\\))?(?:\\[\\])*`
+].join("")
+
+const castOfQuoted = new RegExp(`(?<=\\0)${castText}`, "g")
+
+const onlyCast = new RegExp(`^${castText}$`)
 
 /** Without the casts that Postgres adds: of literals, and of all of it. */
 const uncast = (text: string): string => {
   const hidden = masked("postgres", text)
   const last = hidden.lastIndexOf("::")
-  if (last > 0 && depths(hidden)[last] === 0 && /^::[\w\0 .(),[\]]+$/.test(hidden.slice(last))) {
+  if (last > 0 && depths(hidden)[last] === 0 && onlyCast.test(hidden.slice(last))) {
     return uncast(text.slice(0, last).trim())
   }
   let shown = ""
   let at = 0
-  for (const { 0: found, index } of hidden.matchAll(cast)) {
+  for (const { 0: found, index } of hidden.matchAll(castOfQuoted)) {
     shown += text.slice(at, index)
     at = index + found.length
   }

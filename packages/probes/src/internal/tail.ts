@@ -8,6 +8,7 @@ import * as Path from "node:path"
 
 import * as Effect from "effect/Effect"
 
+import { inPool } from "./filePool.ts"
 import * as Lines from "./lines.ts"
 import { codeOf } from "./systemError.ts"
 
@@ -41,7 +42,7 @@ export interface Options {
   readonly path: string
   readonly longestLine: number
   readonly maxRead: number
-  readonly onLine: (line: string) => void
+  readonly onLine: Lines.OnLine
 }
 
 type Handle = Fs.promises.FileHandle
@@ -80,7 +81,31 @@ const markOf = (handle: Handle, offset: number): Promise<Buffer> => {
 const isSame = (position: Position, stat: Fs.BigIntStats): boolean =>
   position.device === stat.dev && position.inode === stat.ino
 
-/** The file of a position under its new name, if it is still beside the log. */
+/**
+ * Where the data of a file begin: who writes on where he was, after the file was truncated, leaves a hole of NULs. The
+ * hole may be as large as the log was, so it is halved and not read.
+ */
+const beginning = async (handle: Handle, size: number): Promise<number> => {
+  const dataAt = async (offset: number): Promise<number> => {
+    const bytes = await bytesOf(handle, offset, Math.min(markLength, size - offset))
+    const first = bytes.findIndex((byte) => byte !== 0)
+    return first === -1 ? size : offset + first
+  }
+  // A few NULs may have been written.
+  if ((await dataAt(0)) < size) return 0
+  let [low, high, found] = [0, size, size]
+  while (high - low > 1) {
+    const middle = Math.floor((low + high) / 2)
+    // oxlint-disable-next-line no-await-in-loop -- each depends on the one before
+    const at = await dataAt(middle)
+    if (at === size) low = middle
+    else [high, found] = [middle, at]
+  }
+  // Of nothing but NULs nothing is known.
+  return found === size ? 0 : found
+}
+
+/** The file of a position under its new name, if that is beside the log and has the same stem. */
 const renamed = async (path: string, position: Position): Promise<string | undefined> => {
   const [stem = ""] = Path.basename(path).split(".", 1)
   const folder = await Fs.promises.opendir(Path.dirname(path))
@@ -143,22 +168,35 @@ const absent = (path: string, place: Place): Growth => ({
 
 const isAbsent = (cause: unknown): boolean => ["ENOENT", "ENOTDIR"].includes(codeOf(cause))
 
-/** What an old file got before it was renamed; its last line ends with it. */
+/** How much an old file got before it was renamed, if that can be told; its last line ends with it. */
 const readOld = async (position: Position, budget: number, signal: AbortSignal, options: Options) => {
-  const path = await renamed(options.path, position)
-  if (path === undefined) return undefined
-  return using(path, async (handle, { size }) => {
-    const done = await readOn(handle, position, Number(size), budget, signal, options)
-    if (done.pending.begun.length > 0) options.onLine(Lines.textOf(done.pending.begun))
-    return Number(size) - position.offset
-  }).catch((cause: unknown) => (isAbsent(cause) ? undefined : Promise.reject(cause)))
+  try {
+    const path = await renamed(options.path, position)
+    if (path === undefined) return undefined
+    return await using(path, async (handle, stat) => {
+      const size = Number(stat.size)
+      // It was truncated after that.
+      if (size < position.offset) return undefined
+      const done = await readOn(handle, position, size, budget, signal, options)
+      if (done.pending.begun.length > 0) options.onLine(Lines.textOf(done.pending.begun), false)
+      return size - position.offset
+    })
+  } catch {
+    signal.throwIfAborted()
+    // Whoever may not list the folder, or not read old files, still follows the log.
+    return undefined
+  }
 }
+
+/** Whether what was read of it is still there. */
+const goesOn = async (handle: Handle, { mark, offset }: Position, size: number): Promise<boolean> =>
+  size >= offset && mark.equals(await markOf(handle, offset))
 
 const look = async (place: Place, given: Options, signal: AbortSignal): Promise<Growth> => {
   let lines = 0
-  const onLine = (line: string) => {
+  const onLine: Lines.OnLine = (line, isCut) => {
     lines += 1
-    given.onLine(line)
+    given.onLine(line, isCut)
   }
   const options = { ...given, onLine }
   const { longestLine, maxRead, path } = given
@@ -170,26 +208,36 @@ const look = async (place: Place, given: Options, signal: AbortSignal): Promise<
       return { place: position, missing: false, bytes, skipped, lines, remarks: [...remarks, ...cut] }
     }
     if (place === undefined) return growth(await end(handle, stat, longestLine), 0)
-    const start = { device: stat.dev, inode: stat.ino, offset: 0, mark: Buffer.alloc(0), pending: Lines.fresh }
-    if (place === "absent") return growth(await readOn(handle, start, size, maxRead, signal, options), size)
-    if (!isSame(place, stat)) {
-      const left = Math.max(0, maxRead - size)
-      const before = await readOld(place, left, signal, options)
-      const now = await readOn(handle, start, size, maxRead, signal, options)
-      const lost = before === undefined ? ", and what the old file got last was not found" : ""
-      return growth(now, size + (before ?? 0), [`${path} is a new file${lost}`])
+    const isOnward = place !== "absent" && isSame(place, stat) && (await goesOn(handle, place, size))
+    if (isOnward && place.offset > 0) {
+      return growth(await readOn(handle, place, size, maxRead, signal, options), size - place.offset)
     }
-    if (size < place.offset || !place.mark.equals(await markOf(handle, place.offset))) {
-      const now = await readOn(handle, start, size, maxRead, signal, options)
-      return growth(now, size, [`${path} was truncated; what it got just before was not seen`])
-    }
-    return growth(await readOn(handle, place, size, maxRead, signal, options), size - place.offset)
+    const offset = await beginning(handle, size)
+    const start: Position = { device: stat.dev, inode: stat.ino, offset, mark: Buffer.alloc(0), pending: Lines.fresh }
+    const isNew = place !== "absent" && !isSame(place, stat)
+    // What the old file got comes first.
+    const left = Math.max(0, maxRead - (size - offset))
+    const before = isNew ? await readOld(place, left, signal, options) : undefined
+    const now = await readOn(handle, start, size, maxRead, signal, options)
+    const lost = before === undefined ? ", and what the old file got last was not found" : ""
+    const remarks = isNew
+      ? [`${path} is a new file${lost}`]
+      : place === "absent" || isOnward
+        ? []
+        : [`${path} was truncated; what it got just before was not seen`]
+    return growth(now, size - offset + (before ?? 0), remarks)
   }).catch((cause: unknown) => (isAbsent(cause) ? absent(path, place) : Promise.reject(cause)))
 }
 
 /**
  * Starts at the end of the file, and at the beginning of one that appears later. Fails with the system's code; whoever
- * interrupts it waits for nothing, and the file is closed as soon as the system lets it.
+ * interrupts it waits for nothing:
+ * it stops and closes the file as soon as the system lets it, and no
+ * other look at the path begins before.
  */
 export const follow = (place: Place, options: Options): Effect.Effect<Growth, string> =>
-  Effect.tryPromise({ try: (signal) => look(place, options, signal), catch: codeOf })
+  Effect.suspend(() => {
+    const stop = new AbortController()
+    const calls = Effect.tryPromise({ try: () => look(place, options, stop.signal), catch: codeOf })
+    return Effect.onInterrupt(inPool(options.path, calls), () => Effect.sync(() => stop.abort()))
+  })

@@ -12,7 +12,7 @@ import * as Certificate from "./certificate.ts"
 import { excerpt } from "./excerpt.ts"
 import * as S from "./tlsSignatures.ts"
 
-export type Signature = S.ProtocolTooOld | S.RenewalTimerInactive | S.WrongOrder | OfChain
+export type Signature = S.ProtocolTooOld | S.RenewalTimerInactive | S.WrongOrder | S.Refused | OfChain
 
 type OfChain = S.Expired | S.Expiring | S.NotYetValid | S.WrongHost | S.SelfSigned | S.UntrustedRoot | S.IncompleteChain
 
@@ -64,7 +64,7 @@ const endFault = ({ chain, redactor, target }: Case): Fault<OfChain> | undefined
     case "untrusted-root":
       return { signature: new S.UntrustedRoot({ target, subject }), isDefect, says: `root "${subject}" is not trusted` }
     case "incomplete": {
-      const missing = excerpt(last.issuer, redactor)
+      const missing = excerpt(last.issuer || "an issuer without a name", redactor)
       const signature = new S.IncompleteChain({ target, subject, missing })
       return { signature, isDefect, says: `the issuer of "${subject}" is not there: ${missing}` }
     }

@@ -16,7 +16,7 @@ import { routeLines, unseen } from "./httpConnection.ts"
 import { readSmallFile } from "./smallFile.ts"
 import { ownFault } from "./systemError.ts"
 import type { Fault } from "./tlsFaults.ts"
-import { peerOf } from "./tlsPeer.ts"
+import { peerOf, type Refusal, refusalOf } from "./tlsPeer.ts"
 import * as S from "./tlsSignatures.ts"
 
 export const versions = ["TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3"] as const
@@ -34,11 +34,18 @@ export interface Seen {
   readonly certificates: readonly [X509Certificate, ...ReadonlyArray<X509Certificate>]
   readonly faults: ReadonlyArray<Fault>
   readonly lines: ReadonlyArray<string>
+  /** Why clients refuse a chain in which nothing else is wrong. */
+  readonly refusal: (chain: Certificate.Chain) => Effect.Effect<Refusal | undefined, Verdict.Verdict<OfPlace>>
 }
-export type Look = Effect.Effect<Seen, Verdict.Verdict<S.NoCertificate | S.Unreachable | S.Timeout>>
+
+type OfPlace = S.NoCertificate | S.Unreachable | S.Timeout
+
+export type Look = Effect.Effect<Seen, Verdict.Verdict<OfPlace>>
 
 const nothingAt = (target: string, why: string, lines: ReadonlyArray<string> = []) =>
   Effect.fail(Verdict.unhealthy(new S.NoCertificate({ target, why }), [`${target}: no certificate: ${why}`, ...lines]))
+
+const shown = (chain: Certificate.Chain) => Effect.succeed(Certificate.weaknessOf(chain))
 
 /** What a server that had this file would send. */
 export const inFile = (target: string, timeout: Duration.Duration): Look =>
@@ -56,12 +63,18 @@ export const inFile = (target: string, timeout: Duration.Duration): Look =>
       if (first === undefined) return nothingAt(target, "none in it")
       // Its own is the one that has issued no other.
       const own = found.find((one) => !Certificate.isIssuerAmong(one, found)) ?? first
-      if (own === first) return Effect.succeed({ certificates: [first, ...found], faults: [], lines: [] })
+      if (own === first)
+        return Effect.succeed({ certificates: [first, ...found], faults: [], lines: [], refusal: shown })
       return Effect.map(Redactor, (redactor) => {
         const subject = excerpt(Certificate.nameOf(first), redactor)
         const signature = new S.WrongOrder({ target, subject })
         const says = `"${subject}" stands before the certificate that it has issued`
-        return { certificates: [own, ...found], faults: [{ signature, isDefect: false, says }], lines: [] }
+        return {
+          certificates: [own, ...found],
+          faults: [{ signature, isDefect: false, says }],
+          lines: [],
+          refusal: shown
+        }
       })
     })
   )
@@ -73,6 +86,8 @@ export interface Server {
   readonly target: string
   readonly servername: string
   readonly minVersion: Version
+  /** In PEM; Node's unless told. */
+  readonly roots: ReadonlyArray<string> | undefined
   readonly dnsServers: ReadonlyArray<string> | undefined
   readonly timeout: Duration.Duration
 }
@@ -83,17 +98,26 @@ export const ofServer = (server: Server): Look => {
   const tooOld = new Set<string>(versions.slice(0, versions.indexOf(minVersion)))
   return Effect.suspend((): Look => {
     const route = unseen()
-    const unreachable = (code: string) => {
+    const unreachable = (code: string): Effect.Effect<never, Verdict.Verdict<S.Unreachable>> => {
       const why = ownFault(code)
-      return Effect.fail(
-        why === undefined
-          ? Verdict.unhealthy(new S.Unreachable({ target, code }), [`${target}: ${code}`, ...routeLines(route)])
-          : Verdict.inconclusive(`${target}: ${why}`)
-      )
+      if (why !== undefined) return Effect.fail(Verdict.inconclusive(`${target}: ${why}`))
+      const says = [`${target}: ${code}`, ...routeLines(route)]
+      return Effect.fail(Verdict.unhealthy(new S.Unreachable({ target, code }), says))
     }
+    const inTime = <A, E>(effect: Effect.Effect<A, E>) =>
+      Effect.timeoutOrElse(effect, {
+        duration: timeout,
+        orElse: () => {
+          const connected = route.connected !== undefined
+          const says = `${target}: ${connected ? "connected, no certificate" : "no connection"} in time`
+          return Effect.fail(
+            Verdict.unhealthy(new S.Timeout({ target, after: timeout, connected }), [says, ...routeLines(route)])
+          )
+        }
+      })
     return peerOf(server, route).pipe(
       Effect.catch(unreachable),
-      Effect.flatMap(({ certificates: [own, ...others], code, protocol = "" }): Look => {
+      Effect.flatMap(({ address = server.host, certificates: [own, ...others], code, protocol = "" }): Look => {
         if (own === undefined) {
           const why = code ?? "none shown"
           // What OpenSSL says is about what came from there; the rest is about the connection.
@@ -106,21 +130,15 @@ export const ofServer = (server: Server): Look => {
         return Effect.succeed({
           certificates: [own, ...others],
           faults: tooOld.has(protocol) ? [old] : [],
-          lines: routeLines(route)
+          lines: routeLines(route),
+          // One that ends the handshake, as it wants to see our certificate, lets nobody judge.
+          refusal:
+            code === undefined
+              ? () => refusalOf({ ...server, host: address }, server).pipe(Effect.catch(unreachable), inTime)
+              : shown
         })
       }),
-      Effect.timeoutOrElse({
-        duration: timeout,
-        orElse: () => {
-          const connected = route.connected !== undefined
-          return Effect.fail(
-            Verdict.unhealthy(new S.Timeout({ target, after: timeout, connected }), [
-              `${target}: ${connected ? "connected, no certificate" : "no connection"} in time`,
-              ...routeLines(route)
-            ])
-          )
-        }
-      })
+      inTime
     )
   })
 }

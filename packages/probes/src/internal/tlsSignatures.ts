@@ -114,6 +114,21 @@ export class IncompleteChain extends Schema.TaggedClass<IncompleteChain>("@nexob
 ) {}
 
 /**
+ * The chain is whole and lasts, and clients refuse it all the same: a certificate that is not for servers, an issuer that
+ * may not issue it, a key or a signature that is too weak.
+ *
+ * @category signatures
+ * @since 0.1.0
+ */
+export class Refused extends Schema.TaggedClass<Refused>("@nexobot/probes/Tls/Refused")("Tls/Refused", {
+  target: Schema.String,
+  /** For example `INVALID_PURPOSE`; `UNSPECIFIED` where Node has no name for it. */
+  code: Schema.String,
+  /** The same in words, at most 200 characters. */
+  why: Schema.String
+}) {}
+
+/**
  * The first certificate in the file is not the server's own: servers take it for that, and do not start.
  *
  * @category signatures
@@ -165,7 +180,7 @@ export class NoCertificate extends Schema.TaggedClass<NoCertificate>("@nexobot/p
  */
 export class Unreachable extends Schema.TaggedClass<Unreachable>("@nexobot/probes/Tls/Unreachable")("Tls/Unreachable", {
   target: Schema.String,
-  /** The system's code, for example `ECONNREFUSED`. */
+  /** The system's code, for example `ECONNREFUSED`, or that of a name that was not resolved, such as `ENOTFOUND`. */
   code: Schema.String
 }) {}
 

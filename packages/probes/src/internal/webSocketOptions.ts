@@ -8,7 +8,9 @@ import * as Redacted from "effect/Redacted"
 
 import type { WebSocketProbeOptions } from "../WebSocketProbe.ts"
 import { checkedContent } from "./httpContent.ts"
-import { checkedHeaders, checkedPlace, checkedTimes } from "./httpOptions.ts"
+import { checkedHeaders, checkedPlace } from "./httpOptions.ts"
+import { withoutQuery } from "./httpReport.ts"
+import { checkedTimes } from "./times.ts"
 import type { Settings } from "./webSocketTalk.ts"
 
 const checks = Options.checks("WebSocketProbe")
@@ -28,7 +30,9 @@ const checkedProtocols = (protocols: unknown): ReadonlyArray<string> => {
 const checkedOrigin = (origin: unknown): string | undefined => {
   if (origin === undefined) return undefined
   const url = checks.httpUrl("origin", origin)
-  return url.origin === origin ? origin : checks.fail("origin", origin, "an origin, such as https://shop.example")
+  return url.origin === origin
+    ? origin
+    : checks.fail("origin", withoutQuery(url.href), "an origin, such as https://shop.example")
 }
 
 const checkedSend = (send: unknown): string | undefined => {
@@ -69,15 +73,34 @@ export const checked = (options: WebSocketProbeOptions) => {
   if (expect === undefined && options.messages !== undefined) {
     checks.fail("messages", options.messages, "none without expect")
   }
+  const headers = checkedHeaders(checks, options.headers, isOfHandshake)
   const settings: Settings = {
     url,
     send,
     protocols: checkedProtocols(options.protocols),
-    headers: checkedHeaders(checks, options.headers, isOfHandshake).all,
+    headers: headers.all,
     origin: checkedOrigin(options.origin),
     messages: checks.integer("messages", options.messages ?? 1, 1, 20)
   }
   const times = checkedTimes(checks, options)
-  const { connectionFor, reach, where } = checkedPlace(checks, url, options, times.timeout)
-  return { ...times, settings, expect, reach, where, connection: connectionFor(url) }
+  const place = checkedPlace(checks, url, options, times.timeout)
+  return {
+    ...times,
+    settings,
+    expect,
+    reach: place.reach,
+    where: place.where,
+    connection: place.connectionFor(url),
+    secrets: [...headers.secrets, ...(Redacted.isRedacted(options.send) && send !== undefined ? [send] : [])],
+    /** All that a verdict depends on: copies, as an object of options may be changed later. */
+    question: {
+      ...times,
+      ...settings,
+      url: Redacted.make(url.href),
+      send: Redacted.make(send),
+      headers: headers.question,
+      place: place.question,
+      expect
+    }
+  }
 }
