@@ -78,8 +78,8 @@ export interface Inspection {
   readonly mayRepair: boolean
   /**
    * Why a repair makes no sense although the target is unhealthy: `Parent` from the first bad check of what it needs (until
-   * a check of that says nothing, if it was not unhealthy for certain), and
-   * `HoldDown` as long as an alert would wait, as what it needs may be seen to fail only then.
+   * a check of that says nothing, if it was not unhealthy for certain), and `HoldDown` as long as an alert would wait, as
+   * what it needs may be seen to fail only then.
    */
   readonly spared: Alerts.Withheld | "Parent" | "HoldDown" | "Flapping" | undefined
 }

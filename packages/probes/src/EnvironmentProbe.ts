@@ -245,6 +245,7 @@ export const make = <const O extends EnvironmentProbeOptions>(
       ...(file === undefined ? [] : [NoFile])
     ],
     target: file === undefined ? "environment" : `file://${file}`,
+    timeout,
     // An object that is equal now may be another one later.
     question:
       env === undefined

@@ -282,6 +282,7 @@ export const make = <const O extends FileProbeOptions>(
       ...(maxMode === undefined ? [] : [Permissions])
     ],
     target: `file://${path}`,
+    timeout,
     effects: baseline === undefined ? "none" : "own-file",
     // With `maxDrop` the verdict depends on what was seen before.
     question: maxDrop === undefined ? ["FileProbe", settings] : undefined,

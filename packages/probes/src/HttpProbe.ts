@@ -13,15 +13,16 @@ import * as Redaction from "@nexobot/core/Redaction"
 import * as Verdict from "@nexobot/core/Verdict"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import type * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 
 import { excerpt } from "./internal/excerpt.ts"
 import type { Exactly, Given } from "./internal/given.ts"
 import * as Content from "./internal/httpContent.ts"
 import * as Exchange from "./internal/httpExchange.ts"
-import { checked } from "./internal/httpQuestion.ts"
+import { checked, type HttpProbeOptions } from "./internal/httpQuestion.ts"
 import { broken, report, withoutQuery } from "./internal/httpReport.ts"
+
+export type { HttpProbeOptions } from "./internal/httpQuestion.ts"
 
 /**
  * No connection, or it broke before the answer came.
@@ -101,45 +102,6 @@ export class Slow extends Schema.TaggedClass<Slow>("@nexobot/probes/Http/Slow")(
   took: Schema.DurationFromMillis,
   degradedAfter: Schema.DurationFromMillis
 }) {}
-
-/**
- * @category models
- * @since 0.1.0
- */
-export interface HttpProbeOptions {
-  readonly name: string
-  /** An `http:` or `https:` URL. Without credentials: send them as headers. */
-  readonly url: string
-  /** `GET` unless told. */
-  readonly method?: "GET" | "HEAD"
-  /** Where a redirect leads to another origin, redacted ones, `authorization`, `cookie` and `host` stay behind. */
-  readonly headers?: Readonly<Record<string, string | Redacted.Redacted>>
-  /** Statuses that are healthy, such as `[200, "3xx"]`; `["2xx"]` unless told. Redirects with others are followed. */
-  readonly expectStatus?: ReadonlyArray<number | "2xx" | "3xx" | "4xx" | "5xx">
-  /** Redirects that are followed, at most, from 0 to 20; 10 unless told. */
-  readonly follow?: number
-  /**
-   * What the body must say: a text that is in it, an expression that it matches, or a schema that decodes its JSON. The
-   * body is not read unless this is told.
-   */
-  readonly expectBody?: string | RegExp | Schema.ConstraintDecoder<unknown>
-  /** Bytes of a body, at most; a longer one is not expected. 1 MiB unless told. */
-  readonly maxBody?: number
-  /** Paths of the same origin that are asked when the answer is not the expected one, such as `["/auth"]`. */
-  readonly alternatives?: readonly [string, ...ReadonlyArray<string>]
-  /** An expected answer that took as long is degraded. Must be shorter than `timeout`. */
-  readonly degradedAfter?: Duration.Input
-  /** Until the head of the answer has come, and its body if that is looked at; 5 seconds unless told. */
-  readonly timeout?: Duration.Input
-  /** The DNS servers that are asked, each as `ip`, `ip:port` or `[ip]:port`; what the system asks unless told. */
-  readonly dnsServers?: ReadonlyArray<string>
-  /** A unix socket to which it connects in place of the host of the URL; at most 107 bytes. */
-  readonly socketPath?: string
-  /** `https:`: certificates in PEM that are trusted instead of the system's. */
-  readonly ca?: string
-  /** `https:`: the name for which the certificate must be; the host of the URL unless told. */
-  readonly servername?: string
-}
 
 /**
  * What a probe with such options reports.

@@ -278,6 +278,7 @@ export const make = <const O extends IntegrityProbeOptions>(
     name: options.name,
     reports: [Violated, MissingTable, Timeout, DatabaseUnavailable],
     target: database.target,
+    timeout,
     reach: database.reach,
     cost: 5,
     question: ["IntegrityProbe", database.identity, rule, query, minRows, maxRows, show, timeout],

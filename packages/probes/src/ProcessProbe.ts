@@ -195,6 +195,8 @@ export const make = <const O extends ProcessProbeOptions>(
     name: options.name,
     reports: [Gone, Zombie, Stopped, Restarted, ...Vitals.reportsOf(settings)],
     target: `process:${process}`,
+    // Without a heartbeat there is nothing to wait for.
+    timeout: settings.heartbeat === undefined ? undefined : settings.timeout,
     question: Vitals.hasNoMemory(settings) ? ["ProcessProbe", settle, settings] : undefined,
     // None of these is what a process looks like while it starts.
     duringStartup: "judged",
@@ -241,6 +243,7 @@ export const makePidFile = <const O extends PidFileOptions>(
     name: options.name,
     reports: [Gone, Zombie, Stopped, ...Vitals.reportsOf(settings)],
     target: `file://${process}`,
+    timeout: settings.timeout,
     question: Vitals.hasNoMemory(settings) ? ["ProcessProbe.makePidFile", program, settings] : undefined,
     check: settled(look)
   })

@@ -7,8 +7,6 @@
  *
  * @since 0.1.0
  */
-import type { ConnectionOptions } from "node:tls"
-
 import * as Probe from "@nexobot/core/Probe"
 import * as Redaction from "@nexobot/core/Redaction"
 import * as Verdict from "@nexobot/core/Verdict"
@@ -21,7 +19,7 @@ import type { Exactly, Given } from "./internal/given.ts"
 import { reachOf } from "./internal/reach.ts"
 import { type Command, converse, type Heard } from "./internal/redisConversation.ts"
 import { type Info, parse } from "./internal/redisInfo.ts"
-import { checked, type Settings, targetOf } from "./internal/redisOptions.ts"
+import { checked, type RedisProbeOptions, type Settings, targetOf } from "./internal/redisOptions.ts"
 import {
   AccessDenied,
   Busy,
@@ -59,66 +57,7 @@ export {
   WritesRefused
 } from "./internal/redisSignatures.ts"
 
-/**
- * Options of `node:tls` that say whom to trust, and who asks.
- *
- * @category models
- * @since 0.1.0
- */
-export type RedisTlsOptions = Pick<
-  ConnectionOptions,
-  | "ca"
-  | "cert"
-  | "key"
-  | "passphrase"
-  | "pfx"
-  | "crl"
-  | "servername"
-  | "checkServerIdentity"
-  | "rejectUnauthorized"
-  | "minVersion"
-  | "maxVersion"
-  | "ciphers"
-  | "ecdhCurve"
-  | "sigalgs"
->
-
-/**
- * Where Redis is, as `url` or in parts, and what it should be.
- *
- * @category models
- * @since 0.1.0
- */
-export interface RedisProbeOptions {
-  readonly name: string
-  /** `redis://user:password@host:6379/0`, or `rediss://` for TLS. User, password and database are optional. */
-  readonly url?: string | Redacted.Redacted
-  /** 127.0.0.1 unless told. */
-  readonly host?: string
-  /** 6379 unless told. */
-  readonly port?: number
-  readonly username?: string
-  readonly password?: Redacted.Redacted
-  /** The number of the database; 0 unless told. */
-  readonly database?: number
-  /** `true` for TLS with what Node trusts, or options of `node:tls`; they may go with a `rediss://` URL too. */
-  readonly tls?: boolean | RedisTlsOptions
-  /** What it must be. Either is fine unless told. */
-  readonly role?: "primary" | "replica"
-  /**
-   * With `role`. Of a primary, how long one of its replicas may say nothing; of a replica, how long its primary may: that
-   * speaks every 10 seconds at least, as `repl-ping-replica-period` says. Not judged unless told.
-   */
-  readonly maxReplicaLag?: Duration.Input
-  /** From this share of `maxmemory` on its memory is high, unless it evicts; 0.9 unless told. */
-  readonly memoryAt?: number
-  /** From this share of `maxclients` on it has too many clients; 0.9 unless told. */
-  readonly clientsAt?: number
-  /** Longer answers are degraded, as `Redis/Slow`. */
-  readonly degradedAfter?: Duration.Input
-  /** Until all is answered; 5 seconds unless told. */
-  readonly timeout?: Duration.Input
-}
+export type { RedisProbeOptions, RedisTlsOptions } from "./internal/redisOptions.ts"
 
 type Always =
   | Unreachable

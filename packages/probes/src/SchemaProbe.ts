@@ -290,6 +290,7 @@ export const make = <const O extends SchemaProbeOptions>(
       ...(ghostColumns === "ignored" ? [] : [GhostColumn])
     ],
     target,
+    timeout,
     reach: database.reach,
     cost: 5,
     question: [

@@ -13,7 +13,6 @@ import * as Verdict from "@nexobot/core/Verdict"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Queue from "effect/Queue"
-import type * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 
 import { excerpt } from "./internal/excerpt.ts"
@@ -21,8 +20,10 @@ import type { Exactly, Given } from "./internal/given.ts"
 import * as Connection from "./internal/httpConnection.ts"
 import { mismatch } from "./internal/httpContent.ts"
 import { broken, report, withoutQuery } from "./internal/httpReport.ts"
-import { checked } from "./internal/webSocketOptions.ts"
+import { checked, type WebSocketProbeOptions } from "./internal/webSocketOptions.ts"
 import { type Event, talk } from "./internal/webSocketTalk.ts"
+
+export type { WebSocketProbeOptions } from "./internal/webSocketOptions.ts"
 
 /**
  * No connection, or it broke before the handshake was answered.
@@ -107,39 +108,6 @@ export class Slow extends Schema.TaggedClass<Slow>("@nexobot/probes/WebSocket/Sl
   took: Schema.DurationFromMillis,
   degradedAfter: Schema.DurationFromMillis
 }) {}
-
-/**
- * @category models
- * @since 0.1.0
- */
-export interface WebSocketProbeOptions {
-  readonly name: string
-  /** A `ws:` or `wss:` URL. Without credentials: send them as headers, or in `send`. */
-  readonly url: string
-  readonly headers?: Readonly<Record<string, string | Redacted.Redacted>>
-  /** The page in whose name it asks, such as `https://shop.example`; none unless told. */
-  readonly origin?: string
-  /** Subprotocols, of which the server must choose one; none unless told. */
-  readonly protocols?: readonly [string, ...ReadonlyArray<string>]
-  /** What a message must say: a text that is in it, an expression that it matches, or a schema that decodes its JSON. */
-  readonly expect?: string | RegExp | Schema.ConstraintDecoder<unknown>
-  /** Sent after the handshake, as one message of text. Needs `expect`. */
-  readonly send?: string | Redacted.Redacted
-  /** Among how many messages, at most, the expected one has to be; 1 unless told, 20 at most. Needs `expect`. */
-  readonly messages?: number
-  /** What took as long is degraded. Must be shorter than `timeout`. */
-  readonly degradedAfter?: Duration.Input
-  /** Until the handshake, or the expected message; 5 seconds unless told. */
-  readonly timeout?: Duration.Input
-  /** The DNS servers that are asked, each as `ip`, `ip:port` or `[ip]:port`; what the system asks unless told. */
-  readonly dnsServers?: ReadonlyArray<string>
-  /** A unix socket to which it connects in place of the host of the URL; at most 107 bytes. */
-  readonly socketPath?: string
-  /** `wss:`: certificates in PEM that are trusted instead of the system's. */
-  readonly ca?: string
-  /** `wss:`: the name for which the certificate must be; the host of the URL unless told. */
-  readonly servername?: string
-}
 
 /**
  * What a probe with such options reports.

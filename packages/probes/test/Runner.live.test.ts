@@ -74,13 +74,11 @@ describe("the runner, live", () => {
       })
       const server = yield* tcpServer(() => {})
       const names = Array.from({ length: 20 }, (_, index) => `tcp ${index}`)
-      // Different questions, so that each has checks of its own.
-      const others = names.map((name, index) =>
-        TcpProbe.make({ name, port: server.port, timeout: `${9000 + index} millis` })
-      )
+      const others = names.map((name) => TcpProbe.make({ name, port: server.port, timeout: "200 millis" }))
+      // Different targets, so that each has checks of its own.
       const watched = [hangs, ...others].map((probe, index) => ({
         probe: Object.assign({}, probe, { target: `${index}` }),
-        interval: "100 millis" as const
+        interval: "200 millis" as const
       }))
       const runner = yield* Runner.make({ watch: watched }).pipe(Scope.provide(scope))
       const counts = yield* counted(runner)
@@ -133,7 +131,13 @@ describe("the runner, live", () => {
         const runner = yield* Runner.make({
           watch: names.map((name, index) => ({
             // Each part of the stack makes its probe for itself.
-            probe: TcpProbe.make({ name, port: redis.port, send: "PING\r\n", expect: /^\+PONG/ }),
+            probe: TcpProbe.make({
+              name,
+              port: redis.port,
+              send: "PING\r\n",
+              expect: /^\+PONG/,
+              timeout: "250 millis"
+            }),
             interval: `${250 + index * 100} millis` as const
           }))
         }).pipe(Scope.provide(scope))

@@ -115,9 +115,10 @@ describe("grid", () => {
       let place = Grid.placeAfter(grid, 0, undefined)
       for (let round = 0; round < 1000; round++) {
         const time = Grid.timeOf(grid, place, draw())
-        assert.isAtMost(Math.abs(time - (grid.origin + place * interval)), interval * grid.jitter + slot + 1e-6)
         const next = Grid.placeAfter(grid, time, place)
-        assert.strictEqual(next, place + 1)
+        const isNear = Math.abs(time - (grid.origin + place * interval)) <= interval * grid.jitter + slot + 1e-6
+        // Two assertions for each of so many would take longer than all the rest.
+        if (!isNear || next !== place + 1) assert.fail(`seed ${seed}, place ${place}: ${time}, then ${next}`)
         place = next
       }
     }

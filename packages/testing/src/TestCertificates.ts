@@ -7,6 +7,7 @@ import * as ChildProcess from "node:child_process"
 import * as Fs from "node:fs"
 import * as Path from "node:path"
 
+import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 
@@ -118,7 +119,8 @@ export const make = Effect.fnUntraced(function* (
 ): Effect.fn.Return<TestCertificate, never, Scope.Scope> {
   const { begins = -1, ends = 100, issuer, keyOf, rsa, subject } = options
   const folder = yield* TestFolder.make
-  const now = Date.now()
+  // The real time, whatever clock the test has: servers and clients look at theirs.
+  const now = yield* Effect.provideService(Clock.currentTimeMillis, Clock.Clock, Clock.Clock.defaultValue())
   Fs.writeFileSync(Path.join(folder, "openssl.cnf"), configuration(options))
   Fs.writeFileSync(Path.join(folder, "database"), "")
   const [file, keyFile] = [Path.join(folder, "certificate.pem"), Path.join(folder, "key.pem")]

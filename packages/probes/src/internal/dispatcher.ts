@@ -10,7 +10,12 @@ import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
 
 import * as Agenda from "./agenda.ts"
-import type { Budget } from "./runnerSettings.ts"
+
+export interface Budget {
+  readonly cost: number
+  /** Milliseconds. */
+  readonly per: number
+}
 
 export type Found = Verdict.Verdict<Verdict.Signature>
 

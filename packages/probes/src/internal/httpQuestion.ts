@@ -4,14 +4,54 @@
  * @since 0.1.0
  */
 import * as Options from "@nexobot/core/Options"
+import type * as Duration from "effect/Duration"
 import * as Redacted from "effect/Redacted"
+import type * as Schema from "effect/Schema"
 
-import type { HttpProbeOptions } from "../HttpProbe.ts"
 import { checkedContent } from "./httpContent.ts"
 import type { Question } from "./httpExchange.ts"
 import { checkedHeaders, checkedPlace } from "./httpOptions.ts"
 import { withoutQuery } from "./httpReport.ts"
 import { checkedTimes } from "./times.ts"
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export interface HttpProbeOptions {
+  readonly name: string
+  /** An `http:` or `https:` URL. Without credentials: send them as headers. */
+  readonly url: string
+  /** `GET` unless told. */
+  readonly method?: "GET" | "HEAD"
+  /** Where a redirect leads to another origin, redacted ones, `authorization`, `cookie` and `host` stay behind. */
+  readonly headers?: Readonly<Record<string, string | Redacted.Redacted>>
+  /** Statuses that are healthy, such as `[200, "3xx"]`; `["2xx"]` unless told. Redirects with others are followed. */
+  readonly expectStatus?: ReadonlyArray<number | "2xx" | "3xx" | "4xx" | "5xx">
+  /** Redirects that are followed, at most, from 0 to 20; 10 unless told. */
+  readonly follow?: number
+  /**
+   * What the body must say: a text that is in it, an expression that it matches, or a schema that decodes its JSON. The
+   * body is not read unless this is told.
+   */
+  readonly expectBody?: string | RegExp | Schema.ConstraintDecoder<unknown>
+  /** Bytes of a body, at most; a longer one is not expected. 1 MiB unless told. */
+  readonly maxBody?: number
+  /** Paths of the same origin that are asked when the answer is not the expected one, such as `["/auth"]`. */
+  readonly alternatives?: readonly [string, ...ReadonlyArray<string>]
+  /** An expected answer that took as long is degraded. Must be shorter than `timeout`. */
+  readonly degradedAfter?: Duration.Input
+  /** Until the head of the answer has come, and its body if that is looked at; 5 seconds unless told. */
+  readonly timeout?: Duration.Input
+  /** The DNS servers that are asked, each as `ip`, `ip:port` or `[ip]:port`; what the system asks unless told. */
+  readonly dnsServers?: ReadonlyArray<string>
+  /** A unix socket to which it connects in place of the host of the URL; at most 107 bytes. */
+  readonly socketPath?: string
+  /** `https:`: certificates in PEM that are trusted instead of the system's. */
+  readonly ca?: string
+  /** `https:`: the name for which the certificate must be; the host of the URL unless told. */
+  readonly servername?: string
+}
 
 const checks = Options.checks("HttpProbe")
 

@@ -10,9 +10,69 @@ import * as Options from "@nexobot/core/Options"
 import * as Duration from "effect/Duration"
 import * as Redacted from "effect/Redacted"
 
-import type { RedisProbeOptions, RedisTlsOptions } from "../RedisProbe.ts"
 import type { Place } from "./redisConversation.ts"
 import { codeOf } from "./systemError.ts"
+
+/**
+ * Options of `node:tls` that say whom to trust, and who asks.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type RedisTlsOptions = Pick<
+  Tls.ConnectionOptions,
+  | "ca"
+  | "cert"
+  | "key"
+  | "passphrase"
+  | "pfx"
+  | "crl"
+  | "servername"
+  | "checkServerIdentity"
+  | "rejectUnauthorized"
+  | "minVersion"
+  | "maxVersion"
+  | "ciphers"
+  | "ecdhCurve"
+  | "sigalgs"
+>
+
+/**
+ * Where Redis is, as `url` or in parts, and what it should be.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface RedisProbeOptions {
+  readonly name: string
+  /** `redis://user:password@host:6379/0`, or `rediss://` for TLS. User, password and database are optional. */
+  readonly url?: string | Redacted.Redacted
+  /** 127.0.0.1 unless told. */
+  readonly host?: string
+  /** 6379 unless told. */
+  readonly port?: number
+  readonly username?: string
+  readonly password?: Redacted.Redacted
+  /** The number of the database; 0 unless told. */
+  readonly database?: number
+  /** `true` for TLS with what Node trusts, or options of `node:tls`; they may go with a `rediss://` URL too. */
+  readonly tls?: boolean | RedisTlsOptions
+  /** What it must be. Either is fine unless told. */
+  readonly role?: "primary" | "replica"
+  /**
+   * With `role`. Of a primary, how long one of its replicas may say nothing; of a replica, how long its primary may: that
+   * speaks every 10 seconds at least, as `repl-ping-replica-period` says. Not judged unless told.
+   */
+  readonly maxReplicaLag?: Duration.Input
+  /** From this share of `maxmemory` on its memory is high, unless it evicts; 0.9 unless told. */
+  readonly memoryAt?: number
+  /** From this share of `maxclients` on it has too many clients; 0.9 unless told. */
+  readonly clientsAt?: number
+  /** Longer answers are degraded, as `Redis/Slow`. */
+  readonly degradedAfter?: Duration.Input
+  /** Until all is answered; 5 seconds unless told. */
+  readonly timeout?: Duration.Input
+}
 
 export interface Settings extends Place {
   readonly username: string | undefined

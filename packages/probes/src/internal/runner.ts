@@ -13,8 +13,8 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Random from "effect/Random"
 import type * as Scope from "effect/Scope"
+import type * as Stream from "effect/Stream"
 
-import type { Result, Runner, State } from "../Runner.ts"
 import * as Agenda from "./agenda.ts"
 import * as Dispatcher from "./dispatcher.ts"
 import { excerpt } from "./excerpt.ts"
@@ -23,6 +23,74 @@ import * as Gate from "./gate.ts"
 import * as Grid from "./grid.ts"
 import * as RunnerMetrics from "./runnerMetrics.ts"
 import { checks, type Group, type Settings, type Watched } from "./runnerSettings.ts"
+
+/**
+ * What one check says of one probe.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Result<out S extends Verdict.Signature = Verdict.Signature> {
+  /** Of the probe. */
+  readonly name: string
+  readonly target: string
+  readonly verdict: Verdict.Verdict<S>
+  /** What the probe counts as after it; `Unknown` if this check says nothing. */
+  readonly status: Health.Status
+  readonly health: Health.Health<S>
+  /** When the verdict was there, by the wall clock: a label, nothing to compute with. */
+  readonly at: number
+  /** Of the check, without the wait for its begin. */
+  readonly duration: Duration.Duration
+  /** From when it was due to when it began. */
+  readonly lag: Duration.Duration
+  /** Whether other probes have their verdict from the same check. */
+  readonly shared: boolean
+  /** It was known before this subscription to `results`: who counts has counted it in the one before. */
+  readonly replayed: boolean
+  /**
+   * As long as it is not healthy: the root of what it depends on that fails, too, or has failed when it did. Tell of that
+   * one alone. If it still fails `fall` times in a row when that works, the failure is its own.
+   */
+  readonly suppressedBy: string | undefined
+}
+
+/**
+ * What is known of a probe now.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface State<out S extends Verdict.Signature = Verdict.Signature> {
+  readonly name: string
+  readonly target: string
+  readonly status: Health.Status
+  readonly health: Health.Health<S>
+  /** `undefined` before the first. */
+  readonly last: Result<S> | undefined
+  /** As in `Result`, by what is known now. */
+  readonly suppressedBy: string | undefined
+  /** A check of it was given up, and has not ended: nobody checks its target meanwhile. */
+  readonly overdue: boolean
+}
+
+/**
+ * A name that is not watched is an `OptionError`, as a defect.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Runner<out S extends Verdict.Signature = Verdict.Signature> {
+  /** Begins with the latest result of each probe, as `replayed`, and ends with the runner. See `buffer`. */
+  readonly results: Stream.Stream<Result<S>>
+  readonly states: Effect.Effect<ReadonlyMap<string, State<S>>>
+  readonly state: (name: string) => Effect.Effect<State<S>>
+  /**
+   * Checks now, or waits for the check that is in flight. One at a time for each target and the budget hold here, too.
+   * Interrupts itself when the runner is closed.
+   */
+  readonly check: (name: string) => Effect.Effect<Result<S>>
+}
 
 interface Member {
   readonly watched: Watched

@@ -12,8 +12,64 @@ import * as MutableHashMap from "effect/MutableHashMap"
 import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 
-import type { RunnerOptions, Watch } from "../Runner.ts"
+import type { Budget } from "./dispatcher.ts"
 import { timeout as gateTimeout } from "./gate.ts"
+
+/**
+ * A probe, and how it is watched.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Watch<out P extends Probe.Any = Probe.Any> {
+  /** Its name is that of no other in the runner. */
+  readonly probe: P
+  /** From one check to the next, at least 10 ms and the timeout of the probe; 10 seconds unless told. */
+  readonly interval?: Duration.Input
+  /**
+   * A check that takes longer is given up and `Inconclusive`; at most the interval, and at least the timeout of the probe
+   * itself (`Probe.timeout`), which can say that a target does not answer. Unless told, the interval, and 10 seconds or
+   * the timeout of the probe at most. It gets a tenth of a second more, so that a probe with the same timeout is the first.
+   */
+  readonly timeout?: Duration.Input
+  /**
+   * From one check to the next from the first bad one until that is confirmed, and while it recovers; at most the
+   * interval. A fifth of the interval unless told, and then at least 1 second.
+   */
+  readonly suspectInterval?: Duration.Input
+  /** Consecutive bad checks until it counts as unhealthy; 3 unless told. */
+  readonly fall?: number
+  /** Consecutive good checks until it counts as healthy again; 2 unless told. */
+  readonly rise?: number
+  /** The names of probes of this runner without whose targets this one's cannot work. */
+  readonly dependsOn?: ReadonlyArray<string>
+}
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export interface RunnerOptions<
+  out W extends ReadonlyArray<Watch> = ReadonlyArray<Watch>,
+  out G extends Probe.Any = Probe.Any
+> {
+  /** In metrics; `probes` unless told. */
+  readonly name?: string
+  readonly watch: W
+  /** By which share of its interval a check comes sooner or later than its place, from 0 to 0.5; 0.1 unless told. */
+  readonly jitter?: number
+  /** Checks in flight at most, without those that are overdue; 1000 unless told. */
+  readonly concurrency?: number
+  /** What the checks of one target may cost together within a time; see `Probe.cost`. No limit unless told. */
+  readonly budget?: { readonly cost: number; readonly per: Duration.Input }
+  /**
+   * Whether our own network is there. Asked when a probe that leaves this machine fails: if this one is unhealthy then,
+   * the other's verdict is `Inconclusive`. One that cannot tell excuses nothing. Its timeout is at most 10 seconds.
+   */
+  readonly connectivity?: G
+  /** Results that a subscriber may be behind before it loses the oldest, at most a million; 4096 unless told. */
+  readonly buffer?: number
+}
 
 export const checks = Options.checks("Runner")
 
@@ -29,12 +85,6 @@ export interface Watched {
 
 /** Probes that share one check. */
 export type Group = readonly [Watched, ...ReadonlyArray<Watched>]
-
-export interface Budget {
-  readonly cost: number
-  /** Milliseconds. */
-  readonly per: number
-}
 
 export interface Settings {
   readonly name: string
