@@ -25,7 +25,14 @@ const refused = new Map([
 ])
 
 /** What cannot be loaded without an optional peer. */
-const needPeer = new Set(["@nexobot/core/postgres", "@nexobot/core/PostgresLeases"])
+const needPeer = new Set([
+  "@nexobot/core/postgres",
+  "@nexobot/core/PostgresLeases",
+  "@nexobot/probes/postgres",
+  "@nexobot/probes/PostgresDatabase",
+  "@nexobot/probes/mysql",
+  "@nexobot/probes/MysqlDatabase"
+])
 
 const fixtures = join(root, "test", "fixtures", "pack")
 const folder = mkdtempSync(join(tmpdir(), "nexobot-pack-"))
@@ -157,7 +164,7 @@ const main = async () => {
     const node = join(place, "node_modules", "node", "bin", "node")
     /** @type {ReadonlyArray<readonly [app: string, file: string, what: string]>} */
     const programs = [
-      ["js-app", "exports.mjs", "all of them load without the optional peers, but those of Postgres"],
+      ["js-app", "exports.mjs", "all of them load without the optional peers, but those of databases"],
       ["ts-app", "out/main.js", "the TypeScript application heals"],
       ["js-app", "main.mjs", "the JavaScript application restarts and serves"]
     ]
