@@ -17,20 +17,7 @@ import * as DatabaseProbe from "./internal/databaseProbe.ts"
 import type { Exactly, Given } from "./internal/given.ts"
 import * as S from "./internal/mysqlSignatures.ts"
 
-export {
-  AccessDenied,
-  ConnectionsExhausted,
-  IdleInTransaction,
-  NotReady,
-  NotReplica,
-  QueryFailed,
-  ReadOnly,
-  ReplicationLag,
-  ReplicationStopped,
-  Timeout,
-  TooSlow,
-  Unreachable
-} from "./internal/mysqlSignatures.ts"
+export * from "./internal/mysqlSignatures.ts"
 
 /**
  * What a server is for. A `primary` takes changes; a `replica` gets them from another; of `any` nothing is demanded, as

@@ -17,19 +17,7 @@ import * as DatabaseProbe from "./internal/databaseProbe.ts"
 import type { Exactly, Given } from "./internal/given.ts"
 import * as S from "./internal/postgresSignatures.ts"
 
-export {
-  AccessDenied,
-  ConnectionsExhausted,
-  IdleInTransaction,
-  NotReady,
-  NotStandby,
-  QueryFailed,
-  ReadOnly,
-  ReplicationLag,
-  Timeout,
-  TooSlow,
-  Unreachable
-} from "./internal/postgresSignatures.ts"
+export * from "./internal/postgresSignatures.ts"
 
 /**
  * What a server is for. A `primary` takes changes; a `standby` only answers questions; of `any` nothing is demanded, as

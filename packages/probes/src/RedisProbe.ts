@@ -39,23 +39,7 @@ import {
 } from "./internal/redisSignatures.ts"
 import { ownFault } from "./internal/systemError.ts"
 
-export {
-  AccessDenied,
-  Busy,
-  Loading,
-  MemoryHigh,
-  NotReplica,
-  ReadOnly,
-  ReadsRefused,
-  ReplicaLag,
-  ReplicaLinkDown,
-  SaveFailing,
-  Slow,
-  Timeout,
-  TooManyClients,
-  Unreachable,
-  WritesRefused
-} from "./internal/redisSignatures.ts"
+export * from "./internal/redisSignatures.ts"
 
 export type { RedisProbeOptions, RedisTlsOptions } from "./internal/redisOptions.ts"
 

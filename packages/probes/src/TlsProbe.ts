@@ -30,22 +30,7 @@ import * as Look from "./internal/tlsLook.ts"
 import type { Refusal } from "./internal/tlsPeer.ts"
 import * as S from "./internal/tlsSignatures.ts"
 
-export {
-  Expired,
-  Expiring,
-  IncompleteChain,
-  NoCertificate,
-  NotYetValid,
-  ProtocolTooOld,
-  Refused,
-  RenewalTimerInactive,
-  SelfSigned,
-  Timeout,
-  Unreachable,
-  UntrustedRoot,
-  WrongHost,
-  WrongOrder
-} from "./internal/tlsSignatures.ts"
+export * from "./internal/tlsSignatures.ts"
 
 /**
  * What renews the certificate, on this machine: a timer of systemd, or a file with a job for cron.
