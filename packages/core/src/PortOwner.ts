@@ -42,6 +42,21 @@ export const conflicts = (a: string, b: string): boolean => {
 }
 
 /**
+ * The inodes of the listening sockets that are in the way of one on that address; of all on the port unless it is told.
+ *
+ * @category operations
+ * @since 0.1.0
+ */
+export const inodes = Effect.fnUntraced(function* (
+  port: number,
+  address?: string
+): Effect.fn.Return<Set<string>, Unsupported> {
+  const listening = yield* (yield* ProcessTable).listening(port)
+  const inTheWay = listening.filter((socket) => address === undefined || conflicts(socket.address, address))
+  return new Set(inTheWay.map((socket) => socket.inode))
+})
+
+/**
  * Finds the holders of a port.
  *
  * With `expected`, those pids are looked at first, and nobody else if they hold every listening socket: looking through
@@ -64,11 +79,7 @@ export const find = Effect.fnUntraced(function* (
   } = {}
 ): Effect.fn.Return<PortHolders, Unsupported> {
   const table = yield* ProcessTable
-  const { address } = options
-  const inTheWay = (yield* table.listening(port)).filter(
-    (socket) => address === undefined || conflicts(socket.address, address)
-  )
-  const unclaimed = new Set(inTheWay.map((socket) => socket.inode))
+  const unclaimed = yield* inodes(port, options.address)
   if (unclaimed.size === 0) return { listening: false, holders: [], unseen: 0 }
   const wanted = new Set(unclaimed)
   const holders: Array<ProcessIdentity.ProcessIdentity> = []

@@ -25,7 +25,12 @@ import * as Schema from "effect/Schema"
  */
 export class HeldByOrphan extends Schema.TaggedClass<HeldByOrphan>("@nexobot/probes/Port/HeldByOrphan")(
   "Port/HeldByOrphan",
-  { port: Schema.Int, holder: ProcessIdentity }
+  {
+    port: Schema.Int,
+    /** That of the probe, if it has one. */
+    address: Schema.optionalKey(Schema.String),
+    holder: ProcessIdentity
+  }
 ) {}
 
 /**
@@ -38,6 +43,8 @@ export class HeldByForeigner extends Schema.TaggedClass<HeldByForeigner>("@nexob
   "Port/HeldByForeigner",
   {
     port: Schema.Int,
+    /** That of the probe, if it has one. */
+    address: Schema.optionalKey(Schema.String),
     /** `undefined` when its process cannot be seen. */
     pid: Schema.optionalKey(Schema.Int),
     /** Its command line, redacted, at most 200 characters. */
@@ -101,7 +108,7 @@ export const make = (options: PortProbeOptions): Probe.Probe<HeldByOrphan | Held
     const foreigner = owned.find(({ ownership }) => ownership._tag !== "Orphan")
     const [orphan] = owned
     if (orphan?.ownership._tag === "Orphan" && foreigner === undefined && found.unseen === 0) {
-      return Verdict.unhealthy(new HeldByOrphan({ port, holder: orphan.holder }), [
+      return Verdict.unhealthy(new HeldByOrphan({ port, ...where, holder: orphan.holder }), [
         `port ${port} is held by ${orphan.holder.pid}, left behind by ${orphan.ownership.process}`
       ])
     }
@@ -109,7 +116,7 @@ export const make = (options: PortProbeOptions): Probe.Probe<HeldByOrphan | Held
     const { text } = yield* Redactor
     const command =
       pid === undefined ? "a process that cannot be seen" : text(yield* table.commandLine(pid)).slice(0, commandLimit)
-    return Verdict.unhealthy(new HeldByForeigner({ port, command, ...(pid === undefined ? {} : { pid }) }), [
+    return Verdict.unhealthy(new HeldByForeigner({ port, ...where, command, ...(pid === undefined ? {} : { pid }) }), [
       `port ${port} is held by ${pid ?? "?"}: ${command}`
     ])
   })

@@ -212,7 +212,7 @@ describe("PortProbe", () => {
         assert.deepStrictEqual(yield* at(address).check, Verdict.healthy, address)
       }
       for (const address of ["127.0.0.1", "0.0.0.0", "::", "::ffff:127.0.0.1"]) {
-        assert.deepInclude(signatureOf(yield* at(address).check), { pid: identity.pid }, address)
+        assert.deepInclude(signatureOf(yield* at(address).check), { pid: identity.pid, address }, address)
       }
     })
   )

@@ -8,20 +8,25 @@ import * as Options from "@nexobot/core/Options"
 import * as PortOwner from "@nexobot/core/PortOwner"
 import { ProcessControl } from "@nexobot/core/ProcessControl"
 import * as ProcessIdentity from "@nexobot/core/ProcessIdentity"
-import { ProcessTable } from "@nexobot/core/ProcessTable"
 import * as Remediator from "@nexobot/core/Remediator"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Schedule from "effect/Schedule"
+
+/** What is to be freed: the port of one address, or of all. */
+interface Place {
+  readonly port: number
+  readonly address?: string
+}
 
 const id = "free-port"
 const checks = Options.checks("FreePort")
 
 /** The holders, if every one of them is an orphan of ours; else a refusal that names who is not. */
 const orphansOn = Effect.fnUntraced(
-  function* (port: number) {
+  function* ({ address, port }: Place) {
     const control = yield* ProcessControl
-    const found = yield* PortOwner.find(port)
+    const found = yield* PortOwner.find(port, address === undefined ? {} : { address })
     if (found.unseen > 0) {
       return yield* Remediator.refused(id, `port ${port} is held by a process that cannot be seen`)
     }
@@ -41,17 +46,17 @@ const soon = { schedule: Schedule.spaced("10 millis"), times: 200 }
 
 /** Ends them, and fails unless every one is gone and what they listened on is closed. */
 const end = Effect.fnUntraced(
-  function* (port: number, grace: Duration.Duration) {
-    const table = yield* ProcessTable
-    const inodes = new Set((yield* table.listening(port)).map((socket) => socket.inode))
-    const orphans = yield* orphansOn(port)
+  function* (place: Place, grace: Duration.Duration) {
+    const { address, port } = place
+    const before = yield* PortOwner.inodes(port, address)
+    const orphans = yield* orphansOn(place)
     const { survivors } = yield* ProcessIdentity.terminate(orphans, { grace })
     if (survivors.length > 0) {
       const pids = survivors.map((survivor) => survivor.pid).join(", ")
       return yield* Remediator.failed(id, `port ${port}: ${pids} could not be ended`)
     }
     // A process counts as dead when its first thread is; another one may take a moment to let go of the socket.
-    const isClosed = Effect.map(table.listening(port), (now) => !now.some((socket) => inodes.has(socket.inode)))
+    const isClosed = Effect.map(PortOwner.inodes(port, address), (now) => ![...now].some((inode) => before.has(inode)))
     if (!(yield* Effect.repeat(isClosed, { ...soon, until: (closed) => closed }))) {
       return yield* Remediator.failed(id, `port ${port} is still held, and nobody is seen to hold it`)
     }
@@ -60,7 +65,8 @@ const end = Effect.fnUntraced(
 )
 
 /**
- * Treats any signature with a port, such as `Port/HeldByOrphan`. The holders are looked up and judged anew right before
+ * Treats any signature with a port, such as `Port/HeldByOrphan`; with an address, too, only who is in the way there is
+ * looked at. The holders are looked up and judged anew right before
  * they are signalled.
  *
  * @category constructors
@@ -71,7 +77,7 @@ export const make = (
     /** Between SIGTERM and SIGKILL; 500 milliseconds unless told. */
     readonly grace?: Duration.Input
   } = {}
-): Remediator.Remediator<{ readonly port: number }, ProcessControl> => {
+): Remediator.Remediator<Place, ProcessControl> => {
   checks.known(options, ["grace"])
   const grace = checks.duration("grace", options.grace ?? "500 millis")
   return Remediator.make({
@@ -80,7 +86,7 @@ export const make = (
     blastRadius: "process",
     reversible: false,
     privilege: "own-user",
-    precondition: ({ port }: { readonly port: number }) => Effect.asVoid(orphansOn(port)),
-    apply: ({ port }: { readonly port: number }) => end(port, grace)
+    precondition: (place: Place) => Effect.asVoid(orphansOn(place)),
+    apply: (place: Place) => end(place, grace)
   })
 }

@@ -1,4 +1,5 @@
 import * as Fs from "node:fs"
+import * as Net from "node:net"
 import * as Path from "node:path"
 
 import { assert, describe, it } from "@effect/vitest"
@@ -82,6 +83,30 @@ describe("FreePort", () => {
       const { identity, port } = yield* listener()
       yield* refusesBoth(port, yield* controlOf([]), `port ${port} is held by process ${identity.pid} of somebody else`)
       assert.isTrue(yield* ProcessIdentity.isAlive(identity))
+    })
+  )
+
+  it.live("a stranger on another address is no obstacle, and is left alone", () =>
+    Effect.gen(function* () {
+      const orphan = yield* listener()
+      const { port } = orphan
+      const stranger = yield* Effect.acquireRelease(
+        Effect.callback<Net.Server>((resume) => {
+          const server = Net.createServer()
+          server.listen(port, "127.0.0.2", () => resume(Effect.succeed(server)))
+        }),
+        (server) => Effect.callback<void>((resume) => void server.close(() => resume(Effect.void)))
+      )
+      const { context } = yield* controlOf([orphan.identity])
+      const why = `port ${port} is held by process ${process.pid} of somebody else`
+      assert.deepStrictEqual(
+        yield* Effect.flip(Effect.provideContext(remedy.precondition({ port }), context)),
+        refused(why)
+      )
+      const place = { port, address: "127.0.0.1" }
+      yield* Effect.provideContext(Effect.andThen(remedy.precondition(place), remedy.apply(place)), context)
+      assert.isFalse(yield* ProcessIdentity.isAlive(orphan.identity))
+      assert.isTrue(stranger.listening)
     })
   )
 
