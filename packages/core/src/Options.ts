@@ -12,7 +12,8 @@ import * as Duration from "effect/Duration"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 
-import * as Redaction from "./Redaction.ts"
+import * as Bytes from "./Bytes.ts"
+import * as Redaction from "./internal/redaction/engine.ts"
 
 /**
  * An option has a value that cannot work.
@@ -86,7 +87,7 @@ const isWritten = (value: string, { hostname, port, protocol }: URL): boolean =>
 
 /** A URL as it may be shown: a query has secrets often, and a path sometimes. */
 const withoutSecrets = (value: unknown): unknown =>
-  typeof value === "string" ? Redaction.make().text(value.replace(/[?#].*$/s, "")) : value
+  typeof value === "string" ? Redaction.make([]).text(value.replace(/[?#].*$/s, "")) : value
 
 /** As `new RegExp("")` is, or `//` would be. */
 const isEmpty = ({ source }: RegExp): boolean => source === "(?:)"
@@ -101,6 +102,8 @@ export interface Checks {
   readonly port: (option: string, value: unknown) => number
   /** A finite duration of at least `min` (0 unless told). */
   readonly duration: (option: string, value: Duration.Input, min?: Duration.Input) => Duration.Duration
+  /** Whole bytes of a size, such as `1048576` or `"1 MB"`, of at least `min`, which is written as one, too. */
+  readonly bytes: (option: string, value: unknown, min?: Bytes.Input) => number
   readonly boolean: (option: string, value: unknown) => boolean
   /**
    * A URL of one of these protocols, such as `https:`, that says what it means: no white space around it, no port 0, no
@@ -171,6 +174,12 @@ export const checks = (module: string): Checks => {
         return fail(option, value, `a finite duration of at least ${Duration.format(least)}`)
       }
       return duration.value
+    },
+    bytes: (option, value, min = 0) => {
+      const bytes = Bytes.fromInput(value)
+      return bytes !== undefined && bytes >= (Bytes.fromInput(min) ?? 0)
+        ? bytes
+        : fail(option, value, `a size of at least ${min}, in bytes or as "512 MB"`)
     },
     boolean: (option, value) => (typeof value === "boolean" ? value : fail(option, value, "true or false")),
     url,

@@ -10,7 +10,7 @@ import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 
 import type { Lifecycle } from "./Component.ts"
-import type { ProcessExit } from "./ProcessExit.ts"
+import { describe, ProcessExit } from "./ProcessExit.ts"
 import type { ProcessIdentity, Receipt } from "./ProcessIdentity.ts"
 
 /**
@@ -46,6 +46,20 @@ export class Survivors extends Schema.TaggedClass<Survivors>("@nexobot/core/Proc
 }) {}
 
 /**
+ * The new one did not become ready, and is gone; the old one runs as before.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class ReloadFailed extends Schema.TaggedClass<ReloadFailed>("@nexobot/core/ProcessControl/ReloadFailed")(
+  "ReloadFailed",
+  {
+    /** What became of the new one. */
+    exit: ProcessExit
+  }
+) {}
+
+/**
  * The platform or the operating system refused.
  *
  * @category errors
@@ -64,7 +78,7 @@ export class Unavailable extends Schema.TaggedClass<Unavailable>("@nexobot/core/
  */
 export class ProcessControlError extends Schema.TaggedError<ProcessControlError>("@nexobot/core/ProcessControlError")(
   "ProcessControlError",
-  { process: Schema.String, reason: Schema.Union([UnknownProcess, NotRunning, Survivors, Unavailable]) }
+  { process: Schema.String, reason: Schema.Union([UnknownProcess, NotRunning, Survivors, ReloadFailed, Unavailable]) }
 ) {
   override get message(): string {
     switch (this.reason._tag) {
@@ -74,6 +88,8 @@ export class ProcessControlError extends Schema.TaggedError<ProcessControlError>
         return `"${this.process}" has no running process`
       case "Survivors":
         return `"${this.process}" left processes that outlived SIGKILL: ${this.reason.pids.join(", ")}`
+      case "ReloadFailed":
+        return `"${this.process}" was not replaced, and runs as before: the new one ${describe(this.reason.exit)}`
       case "Unavailable":
         return `"${this.process}": ${this.reason.why}`
     }
@@ -81,17 +97,28 @@ export class ProcessControlError extends Schema.TaggedError<ProcessControlError>
 }
 
 /**
+ * - `Blocked`: to be started, and waits for what it depends on.
  * - `Starting`: spawned and not ready yet, within its start grace.
- * - `Running`: ready, or its start grace is over.
+ * - `Running`: ready.
  * - `Waiting`: it ended and waits for its next restart.
  * - `Stopping`, `Stopped`: on request.
  * - `Ended`: it ended and its restart type says that this is fine.
  * - `Failed`: it ended too often, or cannot be spawned; nobody restarts it by himself any more.
+ * - `Skipped`: not started, as something that it depends on has failed for good.
  *
  * @category models
  * @since 0.1.0
  */
-export type ProcessState = "Starting" | "Running" | "Waiting" | "Stopping" | "Stopped" | "Ended" | "Failed"
+export type ProcessState =
+  | "Blocked"
+  | "Starting"
+  | "Running"
+  | "Waiting"
+  | "Stopping"
+  | "Stopped"
+  | "Ended"
+  | "Failed"
+  | "Skipped"
 
 /**
  * @category models
@@ -109,6 +136,10 @@ export interface ProcessStatus {
   readonly lastExit: ProcessExit | undefined
   /** Whether the child that runs now was asked for, or put back by the restart policy after an exit. */
   readonly startedBy: "request" | "policy" | undefined
+  /** Bytes of its whole tree, each shared one counted in part where that is known; `undefined` before it was measured. */
+  readonly memory: number | undefined
+  /** Of its whole tree, in percent of one core, lately; `undefined` before it was measured. */
+  readonly cpu: number | undefined
 }
 
 /**
@@ -158,6 +189,7 @@ export const lifecycle = (process: string): Effect.Effect<Lifecycle, never, Proc
   ProcessControl.use((control) => control.status(process)).pipe(
     Effect.map((status): Lifecycle => {
       switch (status.state) {
+        case "Blocked":
         case "Starting":
         case "Waiting":
           return "Starting"
@@ -167,6 +199,7 @@ export const lifecycle = (process: string): Effect.Effect<Lifecycle, never, Proc
           return "Stopped"
         case "Running":
         case "Failed":
+        case "Skipped":
           return "Running"
       }
     }),

@@ -109,21 +109,30 @@ const awaitExit = (all: ReadonlyArray<ProcessIdentity>, within: Duration.Input) 
   )
 
 /**
- * Ends processes: the stop signal (and SIGCONT, or a stopped one would never see it), a grace, then SIGKILL to those
- * that are left. Each signal goes to a verified identity.
+ * Ends processes: the stop signals in turn (and SIGCONT, or a stopped one would never see them), each with a grace, then
+ * SIGKILL to those that are left. Each signal goes to a verified identity.
  *
  * @category operations
  * @since 0.1.0
  */
 export const terminate = Effect.fnUntraced(function* (
   all: ReadonlyArray<ProcessIdentity>,
-  options: { readonly grace: Duration.Input; readonly signal?: NodeJS.Signals }
+  options: {
+    /** After each signal. */
+    readonly grace: Duration.Input
+    /** SIGTERM unless told. */
+    readonly signals?: ReadonlyArray<NodeJS.Signals>
+  }
 ): Effect.fn.Return<Receipt, Unsupported> {
-  const signalled = yield* Effect.filter(all, (one) => signal(one, options.signal ?? "SIGTERM"))
-  yield* Effect.forEach(signalled, (one) => signal(one, "SIGCONT"), { discard: true })
-  yield* awaitExit(signalled, options.grace)
-  const escalated = yield* Effect.filter(signalled, (one) => signal(one, "SIGKILL"))
+  let signalled: ReadonlyArray<ProcessIdentity> | undefined
+  for (const name of options.signals ?? ["SIGTERM" as const]) {
+    const reached = yield* Effect.filter(signalled ?? all, (one) => signal(one, name))
+    yield* Effect.forEach(reached, (one) => signal(one, "SIGCONT"), { discard: true })
+    yield* awaitExit(reached, options.grace)
+    signalled ??= reached
+  }
+  const escalated = yield* Effect.filter(signalled ?? [], (one) => signal(one, "SIGKILL"))
   yield* awaitExit(escalated, "2 seconds")
   // Of all, not of those that were signalled: one that may not be signalled lives on too.
-  return { signalled, escalated, survivors: yield* alive(all) }
+  return { signalled: signalled ?? [], escalated, survivors: yield* alive(all) }
 })

@@ -52,6 +52,16 @@ const cases: Readonly<Record<string, Case>> = {
 const millis = (value: Duration.Input, min?: Duration.Input) => Duration.toMillis(checks.duration("o", value, min))
 
 describe("checks", () => {
+  it("bytes returns whole bytes, and refuses what is no size or too small", () => {
+    assert.strictEqual(checks.bytes("o", 5), 5)
+    assert.strictEqual(checks.bytes("o", "1 MB", "1 MB"), 1_048_576)
+    for (const value of ["1 MB", 1_048_575, "", "MB", null, undefined, 1.5]) {
+      const error = refusal(() => checks.bytes("o", value, value === "1 MB" ? "2 MB" : "1 MB"))
+      assert.strictEqual(error.option, "o")
+      assert.strictEqual(error.value, value)
+      assert.match(error.expected, /^a size of at least [12] MB, in bytes or as "512 MB"$/)
+    }
+  })
   for (const [name, { bad, check, expected, good }] of Object.entries(cases)) {
     it(`${name} returns what is good`, () => {
       for (const value of good) assert.strictEqual(check(value as never), value)

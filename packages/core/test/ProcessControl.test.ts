@@ -29,11 +29,14 @@ const being = (state: ProcessControl.ProcessState) => (name: string) =>
     uptime: undefined,
     restarts: 0,
     lastExit: undefined,
-    startedBy: undefined
+    startedBy: undefined,
+    memory: undefined,
+    cpu: undefined
   })
 
 describe("ProcessControl.lifecycle", () => {
   const table: Readonly<Record<ProcessControl.ProcessState, Lifecycle>> = {
+    Blocked: "Starting",
     Starting: "Starting",
     Waiting: "Starting",
     Stopping: "Stopped",
@@ -41,7 +44,8 @@ describe("ProcessControl.lifecycle", () => {
     Ended: "Stopped",
     Running: "Running",
     // Its policy gave up: it should be running, so its probes are judged.
-    Failed: "Running"
+    Failed: "Running",
+    Skipped: "Running"
   }
   for (const [state, lifecycle] of Object.entries(table)) {
     it.effect(`of a process that is ${state} is ${lifecycle}`, () =>

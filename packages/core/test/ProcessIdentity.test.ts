@@ -99,7 +99,7 @@ describe("terminate", () => {
   it.live("sends the signal that was asked for", () =>
     Effect.gen(function* () {
       const running = yield* child(`process.on("SIGINT", () => process.exit(7)); ${idle}`)
-      yield* ProcessIdentity.terminate([running.identity], { grace: "20 seconds", signal: "SIGINT" })
+      yield* ProcessIdentity.terminate([running.identity], { grace: "20 seconds", signals: ["SIGINT"] })
       assert.strictEqual(yield* exitOf(running), 7)
     })
   )

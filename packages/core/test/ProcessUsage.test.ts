@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 
-import { parseProportional, parseUsage } from "../src/internal/processUsage.ts"
+import { fieldsOf, parseProportional, parseUsage, parseUse } from "../src/internal/processUsage.ts"
 import { ProcessTable } from "../src/ProcessTable.ts"
 import { child, eventually, idle } from "./support.ts"
 
@@ -39,6 +39,15 @@ describe("parseUsage", () => {
   })
 })
 
+describe("parseUse", () => {
+  it("reads times and pages of a stat alone", () => {
+    const used = parseUse(fieldsOf(stat(1, 2, 30, 40, 500).replace(" 0 0 1844", " 0 3 1844")))
+    assert.deepInclude(used, { cpu: 30, reaped: 700 })
+    // Pages of this machine.
+    assert.isTrue([3 * 4096, 3 * 16_384, 3 * 65_536].includes(used.memory))
+  })
+})
+
 describe("parseProportional", () => {
   it("reads the sum, and nothing like it", () => {
     assert.strictEqual(parseProportional("55d-7ff [rollup]\nRss: 100 kB\nPss_Anon: 5 kB\nPss:    3 kB\n"), 3072)
@@ -62,6 +71,28 @@ describe("ProcessTable", () => {
       const { system, user } = process.cpuUsage()
       assert.isAtMost(runner.cpu, (system + user) / 1000 + 20)
       assert.isAbove(runner.cpu, 0)
+    })
+  )
+
+  it.live("reads many at once, as one by one, and leaves out who is not there", () =>
+    Effect.gen(function* () {
+      const table = yield* ProcessTable
+      const { identity } = yield* child(idle)
+      const pids = yield* table.pids
+      assert.includeMembers([...pids], [process.pid, identity.pid])
+      const samples = yield* table.samples([identity.pid, 2 ** 22 + 1, process.pid])
+      assert.deepStrictEqual(
+        samples.map(({ pid }) => pid),
+        [identity.pid, process.pid]
+      )
+      const [sample] = samples
+      const { state: _, threads: __, ...same } = yield* eventually("it is up", table.stat(identity.pid))
+      assert.deepInclude(sample, same)
+      assert.isAbove(sample?.memory ?? 0, 1_000_000)
+      const usage = yield* eventually("it is up", table.usage(identity.pid))
+      assert.isAtMost(sample?.cpu ?? Infinity, usage.cpu)
+      // Two files, of which neither is exact, and a process that has just been started.
+      assert.isTrue(Math.abs(usage.memory - (sample?.memory ?? 0)) < 0.5 * usage.memory)
     })
   )
 

@@ -49,6 +49,8 @@ const unsupported: ProcessTable = {
   bootId: failing("the boot id"),
   stat: () => failing("reading a process"),
   all: failing("listing processes"),
+  pids: failing("listing processes"),
+  samples: () => failing("reading what processes use"),
   commandLine: () => Effect.succeed(""),
   usage: () => failing("reading what a process uses"),
   proportionalMemory: () => failing("reading the memory of a process"),

@@ -65,7 +65,9 @@ const statusOf = (name: string, entry: Entry): Control.ProcessStatus => ({
   uptime: entry.uptime,
   restarts: entry.restarts ?? 0,
   lastExit: entry.lastExit,
-  startedBy: entry.startedBy
+  startedBy: entry.startedBy,
+  memory: entry.memory,
+  cpu: entry.cpu
 })
 
 const treeOf = Effect.fnUntraced(function* ({ identity }: Entry) {

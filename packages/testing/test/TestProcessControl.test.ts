@@ -20,7 +20,15 @@ describe("what both say", () => {
       const identity = yield* TestProcess.idle
       const lastExit = new Exited({ code: 1 })
       const control = yield* readOnly({ a: { identity }, b: {}, c: { state: "Failed", lastExit, restarts: 3 } })
-      const nothing = { identity: undefined, uptime: undefined, restarts: 0, lastExit: undefined, startedBy: undefined }
+      const nothing = {
+        identity: undefined,
+        uptime: undefined,
+        restarts: 0,
+        lastExit: undefined,
+        startedBy: undefined,
+        memory: undefined,
+        cpu: undefined
+      }
       assert.deepStrictEqual(yield* control.list, [
         { ...nothing, name: "a", state: "Running", identity },
         { ...nothing, name: "b", state: "Stopped" },
