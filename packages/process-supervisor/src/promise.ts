@@ -1,5 +1,5 @@
 /**
- * The supervisor for programs that do not use Effect: plain options, promises, an async iterable.
+ * The supervisor for programs that do not use Effect: plain options, promises, async iterables.
  *
  * @since 0.1.0
  */
@@ -10,120 +10,165 @@ import { ProcessControl, type ProcessStatus } from "@nexobot/core/ProcessControl
 import type { Receipt } from "@nexobot/core/ProcessIdentity"
 import * as Verdict from "@nexobot/core/Verdict"
 import type * as Context from "effect/Context"
-import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as ManagedRuntime from "effect/ManagedRuntime"
+import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 
+import type { Ecosystem, EcosystemOptions } from "./Ecosystem.ts"
+import * as Group from "./Group.ts"
+import type { LogLine, LogStats } from "./ProcessLog.ts"
 import * as ProcessSpec from "./ProcessSpec.ts"
-import * as RestartPolicy from "./RestartPolicy.ts"
 import * as Supervisor from "./Supervisor.ts"
 import type { SupervisorEvent } from "./SupervisorEvent.ts"
 
-/**
- * @category models
- * @since 0.1.0
- */
-export interface RestartOptions {
-  /** `permanent` unless told. */
-  readonly type?: RestartPolicy.RestartType
-  /** The first restart comes at once; later ones after `initial` (100 ms), growing by `factor` (2) to `max` (2 s). */
-  readonly delays?: {
-    readonly initial?: Duration.Input
-    readonly factor?: number
-    readonly max?: Duration.Input
-  }
-  /** At most so many restarts within a window; 10 in 60 s unless told. */
-  readonly intensity?: Intensity.Policy
-  /** A run of at least this long begins the delays anew; 10 s unless told. */
-  readonly stableAfter?: Duration.Input
-}
+type AnyProbe = Probe.Probe<Verdict.Signature>
 
 /**
- * As `ProcessSpec.make`, with a plain restart policy and a plain question for readiness.
+ * Whether something holds: a probe, for example of `@nexobot/probes`, or a function, whose rejection counts as no.
  *
  * @category models
  * @since 0.1.0
  */
-export interface ProcessOptions extends Omit<ProcessSpec.SpecOptions, "restartPolicy" | "ready"> {
-  readonly restartPolicy?: RestartOptions
-  /** Asked every 25 ms; a rejection counts as "not yet". */
-  readonly ready?: () => boolean | Promise<boolean>
+export type Question = AnyProbe | (() => boolean | Promise<boolean>)
+
+/**
+ * As `ProcessSpec.make`, with functions beside probes.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface ProcessOptions extends Omit<
+  ProcessSpec.SpecOptions<AnyProbe, AnyProbe, AnyProbe>,
+  "ready" | "liveness" | "prerequisites"
+> {
+  readonly ready?: Question | "spawned" | "notify" | "message" | RegExp
+  readonly liveness?:
+    | ProcessSpec.HeartbeatLiveness
+    | (Omit<ProcessSpec.ProbeLiveness<AnyProbe>, "probe"> & { readonly probe: Question })
+  readonly prerequisites?: ReadonlyArray<Question>
+}
+
+/**
+ * As `Group.make`.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface GroupOptions {
+  readonly name: string
+  /** `one_for_one` unless told. */
+  readonly strategy?: Group.Strategy
+  /** 10 restarts in 60 s unless told. */
+  readonly intensity?: Intensity.Policy
+  readonly members: ReadonlyArray<ProcessOptions | GroupOptions>
 }
 
 /**
  * @category models
  * @since 0.1.0
  */
-export interface StartOptions {
-  readonly processes: ReadonlyArray<ProcessOptions>
-  /** Names this supervisor for ever; see `Supervisor.SupervisorOptions`. */
-  readonly id?: string
+export interface StartOptions extends Omit<Supervisor.SupervisorOptions, "autoStart"> {
+  readonly processes: ReadonlyArray<ProcessOptions | GroupOptions>
   /** Its abortion stops everything. */
   readonly signal?: AbortSignal
 }
 
 /**
- * A running supervisor. Errors are `ProcessControlError`s.
+ * A running supervisor. A name is that of a process or of a group. Errors are `ProcessControlError`s.
  *
  * @category models
  * @since 0.1.0
  */
 export interface SupervisorHandle extends AsyncDisposable {
+  readonly id: string
   readonly start: (name: string) => Promise<void>
   readonly stop: (name: string) => Promise<Receipt>
   readonly restart: (name: string) => Promise<void>
+  /** Without downtime: a new one takes the place of the old one when it is ready; rejects when it does not become so. */
+  readonly reload: (name: string) => Promise<void>
+  readonly signal: (name: string, signal: NodeJS.Signals) => Promise<void>
   readonly status: (name: string) => Promise<ProcessStatus>
   readonly list: () => Promise<ReadonlyArray<ProcessStatus>>
   /** Begins with the latest 256 events, and ends with the supervisor. */
   readonly events: () => AsyncIterable<SupervisorEvent>
+  /** What one process, or each of them, writes from now on. */
+  readonly logs: (name?: string) => AsyncIterable<LogLine>
+  /** What became of every byte of its output. */
+  readonly logStats: (name: string) => Promise<LogStats>
   /** For the other packages' functions that look at, or act on, these processes. */
-  readonly context: Context.Context<ProcessControl>
-  /** Stops everything, in reverse order. */
+  readonly context: Context.Context<ProcessControl | Supervisor.Supervisor>
+  /** Stops everything, each process after those that depend on it. */
   readonly close: () => Promise<void>
 }
 
 const checks = Options.checks("startSupervisor")
 
-const policyOf = (options: RestartOptions): RestartPolicy.RestartPolicy => {
-  checks.known(options, ["type", "delays", "intensity", "stableAfter"], "restartPolicy.")
-  const { delays, ...others } = options
-  return RestartPolicy.make(delays === undefined ? others : { ...others, schedule: RestartPolicy.backoff(delays) })
-}
+/** A function said no, or failed. */
+class Denied extends Schema.TaggedClass<Denied>("@nexobot/process-supervisor/Denied")("Question/Denied", {
+  why: Schema.String
+}) {}
 
-const probeOf = (name: string, ready: () => boolean | Promise<boolean>): Probe.Probe<never> =>
-  Probe.make({
-    name: `${name} is ready`,
-    reports: [],
+const probeOf = (option: string, name: string, question: Question): AnyProbe => {
+  if (typeof question === "object") return question
+  if (typeof question !== "function") checks.fail(option, question, "a probe or a function")
+  const denied = (why: string) => Verdict.unhealthy(new Denied({ why }))
+  return Probe.make({
+    name,
+    reports: [Denied],
     check: Effect.promise(() =>
       // An async function, so that a throw is a rejection too.
-      (async () => ready())().then(
-        (isReady) => (isReady ? Verdict.healthy : Verdict.inconclusive("not yet")),
-        (cause) => Verdict.inconclusive(String(cause))
+      (async () => question())().then(
+        (holds) => (holds ? Verdict.healthy : denied("no")),
+        (cause) => denied(String(cause))
       )
     )
   })
+}
 
-const specOf = ({ ready, restartPolicy, ...options }: ProcessOptions): ProcessSpec.ProcessSpec => {
-  if (ready !== undefined && typeof ready !== "function") checks.fail("ready", ready, "a function")
-  return ProcessSpec.make({
+const specOf = ({ liveness, prerequisites, ready, ...options }: ProcessOptions): ProcessSpec.ProcessSpec => {
+  const { name } = options
+  const isWord = typeof ready === "string" || ready instanceof RegExp || ready === undefined
+  const isHeartbeat = liveness !== undefined && "heartbeat" in liveness
+  return ProcessSpec.make<AnyProbe, AnyProbe, AnyProbe>({
     ...options,
-    ...(restartPolicy === undefined ? {} : { restartPolicy: policyOf(restartPolicy) }),
-    ...(ready === undefined ? {} : { ready: probeOf(options.name, ready) })
+    ...(ready === undefined ? {} : { ready: isWord ? ready : probeOf("ready", `${name} is ready`, ready) }),
+    ...(liveness === undefined
+      ? {}
+      : {
+          liveness: isHeartbeat
+            ? liveness
+            : { ...liveness, probe: probeOf("liveness.probe", `${name} is alive`, liveness.probe) }
+        }),
+    ...(prerequisites === undefined
+      ? {}
+      : {
+          prerequisites: prerequisites.map((one, index) =>
+            probeOf(`prerequisites[${index}]`, `prerequisite ${index + 1} of ${name}`, one)
+          )
+        })
   })
 }
 
+const memberOf = (options: ProcessOptions | GroupOptions): Group.Member => {
+  if (typeof options !== "object" || options === null)
+    checks.fail("processes", options, "options of processes and groups")
+  return "members" in options ? Group.make({ ...options, members: options.members.map(memberOf) }) : specOf(options)
+}
+
 /**
- * Starts the processes in order; resolves when each is ready, has failed, or has had its start grace. Rejects with
- * `OptionError`, with `Unsupported` where there is no `/proc`, or with the signal's reason; nothing runs then.
+ * Starts the processes, each as soon as what it depends on allows; resolves when each has become ready, has failed once, or
+ * waits for something that is not to be had now. Rejects with `OptionError`, with `Unsupported` where there is no `/proc`,
+ * with `StateFileError`, or with the signal's reason; nothing runs then.
  *
  * @category constructors
  * @since 0.1.0
  */
 export const startSupervisor = async (options: StartOptions): Promise<SupervisorHandle> => {
-  checks.known(options, ["id", "processes", "signal"])
-  const { id, signal } = options
-  const layer = Supervisor.layer(options.processes.map(specOf), id === undefined ? {} : { id })
+  checks.known(options, ["processes", "signal", "id", "strategy", "intensity", "stateFolder"])
+  const { processes, signal, ...settings } = options
+  if (!Array.isArray(processes)) checks.fail("processes", processes, "an array of processes and groups")
+  const layer = Supervisor.layer(processes.map(memberOf), settings)
   signal?.throwIfAborted()
   const runtime = ManagedRuntime.make(layer)
   const onAbort = (): void => void runtime.dispose()
@@ -139,15 +184,33 @@ export const startSupervisor = async (options: StartOptions): Promise<Supervisor
     })
   signal?.addEventListener("abort", onAbort, { once: true })
   return {
+    id: supervisor.id,
     // Not on the runtime: what became of the processes can be asked after it is disposed, too.
     start: (name) => Effect.runPromise(supervisor.start(name)),
     stop: (name) => Effect.runPromise(supervisor.stop(name)),
     restart: (name) => Effect.runPromise(supervisor.restart(name)),
+    reload: (name) => Effect.runPromise(supervisor.reload(name)),
+    signal: (name, what) => Effect.runPromise(supervisor.signal(name, what)),
     status: (name) => Effect.runPromise(supervisor.status(name)),
     list: () => Effect.runPromise(supervisor.list),
     events: () => Stream.toAsyncIterable(supervisor.events),
+    logs: (name) => Stream.toAsyncIterable(supervisor.logs(name)),
+    logStats: (name) => Effect.runPromise(supervisor.logStats(name)),
     context: await runtime.context(),
     close,
     [Symbol.asyncDispose]: close
   }
+}
+
+/**
+ * Reads the ecosystem file of PM2; its `apps` are for `startSupervisor`. Rejects with `OptionError`, or with an
+ * `EcosystemError` that says what is wrong with the file.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const readEcosystem = async (path: string, options: EcosystemOptions = {}): Promise<Ecosystem> => {
+  // Who has no such file does not load what reads it.
+  const { read } = await import("./Ecosystem.ts")
+  return Effect.runPromise(read(path, options))
 }

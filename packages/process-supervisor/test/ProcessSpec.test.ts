@@ -3,14 +3,14 @@ import * as Path from "node:path"
 
 import { assert, describe, it } from "@effect/vitest"
 import { OptionError } from "@nexobot/core/Options"
+import * as Cron from "effect/Cron"
 import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 
 import * as ProcessSpec from "../src/ProcessSpec.ts"
-import * as RestartPolicy from "../src/RestartPolicy.ts"
 import * as Supervisor from "../src/Supervisor.ts"
-import { identityOf, node, reaches, supervise, temporaryFolder, textOf } from "./support.ts"
+import { eventually, identityOf, node, reaches, supervise, temporaryFolder, textOf } from "./support.ts"
 
 const Environment = Schema.fromJsonString(Schema.Record(Schema.String, Schema.String))
 
@@ -28,25 +28,53 @@ describe("ProcessSpec", () => {
       ["env.A", { env: { A: Redacted.make("sec\0ret") } }],
       ["env", { env: { "A=B": "c" } }],
       ["env.NEXO_SUPERVISED", { env: { NEXO_SUPERVISED: "x/y" } }],
+      ["env", { env: ["A=B"] }],
+      ["env", { env: "A=sec\0ret" }],
+      ["envFile", { envFile: "a\0b" }],
+      ["dependsOn", { dependsOn: "db" }],
+      ["dependsOn[0]", { dependsOn: [null] }],
+      ["prerequisites", { prerequisites: "db" }],
+      ["uid", { uid: 2 ** 32 - 1 }],
       ["inheritEnv[0]", { inheritEnv: [""] }],
       ["stopGrace", { stopGrace: "-1 seconds" }],
       ["stopSignal", { stopSignal: "SIGNOPE" }],
       ["startGrace", { startGrace: "soon" }],
       ["ready", { ready: 5 }],
-      ["logFile", { logFile: "" }],
+      ["ready", { onSupervisorDeath: "survive", ready: "notify" }],
+      ["liveness.heartbeat", { onSupervisorDeath: "survive", liveness: { heartbeat: "1 second" } }],
+      ["file", { log: "" }],
+      ["cron", { cron: "often" }],
+      // It never comes.
+      ["cron", { cron: "0 0 30 2 *" }],
       ["restart", { restart: "always" }]
     ]
     assert.strictEqual(ProcessSpec.make(good).name, "a")
     for (const [option, bad] of refused) {
       const attempt = () => ProcessSpec.make({ ...good, ...bad })
-      assert.throws(attempt, OptionError, `ProcessSpec: option "${option}"`)
+      assert.throws(attempt, OptionError, `option "${option}"`)
       assert.throws(attempt, /^((?!sec\0ret).)*$/s)
+    }
+  })
+
+  it("a cron expression is one of this machine's time zone, also after its clock has changed", () => {
+    const before = process.env["TZ"]
+    try {
+      process.env["TZ"] = "Europe/Warsaw"
+      const { cron } = ProcessSpec.make({ name: "a", command: "/bin/true", cron: "0 4 * * *" })
+      const after = (time: string) => (cron === undefined ? "" : Cron.next(cron, new Date(time)).toISOString())
+      assert.strictEqual(after("2026-01-10T20:00:00Z"), "2026-01-11T03:00:00.000Z")
+      assert.strictEqual(after("2026-07-10T20:00:00Z"), "2026-07-11T02:00:00.000Z")
+      assert.strictEqual(after("2026-03-28T20:00:00Z"), "2026-03-29T02:00:00.000Z")
+      assert.strictEqual(after("2026-10-24T20:00:00Z"), "2026-10-25T03:00:00.000Z")
+    } finally {
+      if (before === undefined) delete process.env["TZ"]
+      else process.env["TZ"] = before
     }
   })
 
   it("a supervisor refuses two processes of one name, a bad id, and unknown options", () => {
     const spec = ProcessSpec.make({ name: "a", command: "/bin/true" })
-    assert.throws(() => Supervisor.layer([spec, spec]), OptionError, `option "specs" is "a"`)
+    assert.throws(() => Supervisor.layer([spec, spec]), OptionError, `option "name" is "a"`)
     assert.throws(() => Supervisor.layer([spec], { id: "a/b" }), OptionError, `option "id" is "a/b"`)
     assert.throws(() => Supervisor.layer([spec], { ids: "a" } as never), OptionError, `option "ids"`)
     assert.throws(() => Supervisor.layer([spec], { autoStart: "no" } as never), OptionError, `option "autoStart"`)
@@ -79,34 +107,45 @@ describe("ProcessSpec", () => {
       const usualEnv = yield* decode(yield* textOf(usual))
       assert.deepInclude(usualEnv, { PLAIN: "plain", TOKEN: "t0ken", NEXO_SUPERVISED: cookieOf("usual") })
       assert.strictEqual(usualEnv["PATH"], process.env["PATH"])
-      const allowed = new Set([...ProcessSpec.defaultInheritEnv, "PLAIN", "TOKEN", "NEXO_SUPERVISED"])
+      const allowed = new Set([...ProcessSpec.defaultInheritEnv, "PLAIN", "TOKEN", "NEXO_SUPERVISED", "NEXO_LIFE"])
       assert.deepStrictEqual(
         Object.keys(usualEnv).filter((name) => !allowed.has(name)),
         []
       )
       assert.deepStrictEqual(yield* decode(yield* textOf(named)), {
         SUPERVISOR_TEST_NAMED: "named",
-        NEXO_SUPERVISED: cookieOf("named")
+        NEXO_SUPERVISED: cookieOf("named"),
+        NEXO_LIFE: "1"
       })
     })
   )
 
-  it.live("the log file has every byte, of every life, mode 0600", () =>
+  it.live("the log files have every byte, of every life, mode 0600", () =>
     Effect.gen(function* () {
       const folder = yield* temporaryFolder
-      const logFile = Path.join(folder, "log")
-      const supervisor = yield* supervise([
-        node("a", ["output.mjs"], { logFile, restartPolicy: RestartPolicy.make({ type: "temporary" }) })
-      ])
+      const log = { file: Path.join(folder, "out"), errorFile: Path.join(folder, "err") }
+      const supervisor = yield* supervise([node("a", ["output.mjs"], { log, restartPolicy: { type: "temporary" } })])
       yield* reaches(supervisor, "a", "Ended")
       yield* supervisor.restart("a")
       yield* reaches(supervisor, "a", "Ended")
-      const once = Buffer.concat([
+      const out = Buffer.concat([
         Buffer.from(Array.from({ length: 256 }, (_, byte) => byte)),
-        Buffer.from("zażółć gęślą jaźń 🦞\r\nno newline at the end")
+        Buffer.from("no newline at the end")
       ])
-      assert.isTrue(Fs.readFileSync(logFile).equals(Buffer.concat([once, once])))
-      assert.strictEqual(Fs.statSync(logFile).mode & 0o777, 0o600)
+      const err = Buffer.from("zażółć gęślą jaźń 🦞\r\n")
+      for (const [file, once] of [
+        [log.file, out],
+        [log.errorFile, err]
+      ] as const) {
+        const twice = Buffer.concat([once, once])
+        yield* eventually(
+          "all is written",
+          Effect.sync(() => (Fs.readFileSync(file).equals(twice) ? true : undefined))
+        )
+        assert.strictEqual(Fs.statSync(file).mode & 0o777, 0o600)
+      }
+      const stats = yield* supervisor.logStats("a")
+      assert.strictEqual(stats.written.bytes, 2 * (out.length + err.length))
     })
   )
 

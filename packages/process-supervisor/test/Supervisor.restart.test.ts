@@ -2,16 +2,21 @@ import * as Fs from "node:fs"
 import * as Path from "node:path"
 
 import { assert, describe, it } from "@effect/vitest"
+import * as Backoff from "@nexobot/core/Backoff"
 import * as Probe from "@nexobot/core/Probe"
 import * as ProcessControl from "@nexobot/core/ProcessControl"
+import { ProcessTable, Unsupported } from "@nexobot/core/ProcessTable"
 import * as Verdict from "@nexobot/core/Verdict"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Schedule from "effect/Schedule"
+import * as Latch from "effect/Latch"
+import * as Logger from "effect/Logger"
+import * as Option from "effect/Option"
 
+import * as TestProcessTable from "../../testing/src/TestProcessTable.ts"
 import * as RestartPolicy from "../src/RestartPolicy.ts"
-import { carriers, eventsUntil, node, pidOf, reaches, supervise, temporaryFolder } from "./support.ts"
+import { carriers, eventually, eventsUntil, node, pidOf, reaches, supervise, temporaryFolder } from "./support.ts"
 
 const fileExists = (path: string) =>
   Probe.make({
@@ -23,7 +28,7 @@ const fileExists = (path: string) =>
 const policy = (type: RestartPolicy.RestartType) =>
   RestartPolicy.make({ type, intensity: { limit: 1, window: "1 minute" } })
 
-describe("restarts", () => {
+describe("restarts", { concurrent: true }, () => {
   it.live("after kill -9 there is a new process of the same name", () =>
     Effect.gen(function* () {
       const supervisor = yield* supervise([node("a", ["idle.mjs"])])
@@ -58,7 +63,7 @@ describe("restarts", () => {
     Effect.gen(function* () {
       const folder = yield* temporaryFolder
       const restartPolicy = RestartPolicy.make({
-        schedule: Schedule.spaced("1 millis"),
+        backoff: { initial: 1, max: 1, jitter: "none" },
         intensity: { limit: 2, window: "1 minute" }
       })
       const supervisor = yield* supervise([node("a", ["exit.mjs", "1"], { restartPolicy, cwd: folder })])
@@ -87,13 +92,23 @@ describe("restarts", () => {
 
   it.live("waits for the delay of its schedule; a stop ends the wait", () =>
     Effect.gen(function* () {
-      const restartPolicy = RestartPolicy.make({ schedule: Schedule.spaced("1 hour") })
+      const restartPolicy = RestartPolicy.make({ backoff: Backoff.constant("1 hour") })
       const supervisor = yield* supervise([node("a", ["exit.mjs", "1"], { restartPolicy, startGrace: "1 millis" })])
       const waiting = yield* reaches(supervisor, "a", "Waiting")
       assert.strictEqual(waiting.identity, undefined)
       assert.deepStrictEqual(yield* supervisor.stop("a"), { signalled: [], escalated: [], survivors: [] })
       assert.strictEqual((yield* supervisor.status("a")).state, "Stopped")
       assert.deepStrictEqual(yield* carriers(`${supervisor.id}/a`), [])
+    })
+  )
+
+  it.live("a start of what waits for its restart is answered at once, as that is on its way", () =>
+    Effect.gen(function* () {
+      const restartPolicy = RestartPolicy.make({ backoff: Backoff.constant("1 hour") })
+      const supervisor = yield* supervise([node("a", ["exit.mjs", "1"], { restartPolicy, startGrace: "1 millis" })])
+      yield* reaches(supervisor, "a", "Waiting")
+      assert.isTrue(Option.isSome(yield* Effect.timeoutOption(supervisor.start("a"), "10 seconds")))
+      assert.strictEqual((yield* supervisor.status("a")).state, "Waiting")
     })
   )
 
@@ -106,13 +121,59 @@ describe("restarts", () => {
       const after = yield* supervisor.status("a")
       assert.notStrictEqual(pidOf(after), pidOf(before))
       assert.deepInclude(after, { restarts: 0, startedBy: "request", state: "Running" })
-      assert.deepInclude(after.lastExit, { _tag: "Signaled", signal: "SIGTERM", by: "us" })
+      assert.deepInclude(after.lastExit, { _tag: "StopRequested", by: "request", signal: "SIGTERM" })
       assert.deepStrictEqual(yield* carriers(`${supervisor.id}/a`), [pidOf(after)])
     })
   )
 })
 
-describe("readiness", () => {
+/** For a moment, it can say nothing of these processes. */
+const forgetful = Effect.fnUntraced(function* () {
+  const table = yield* ProcessTable
+  const unsupported = new Unsupported({ feature: "reading a process", platform: "linux", code: "EMFILE" })
+  let isForgotten: ((pid: number) => boolean) | undefined
+  return {
+    answers: TestProcessTable.answering({
+      stat: (pid) => Effect.suspend(() => (isForgotten?.(pid) === true ? Effect.fail(unsupported) : table.stat(pid)))
+    }),
+    forget: (pids?: (pid: number) => boolean) => Effect.sync(() => void (isForgotten = pids))
+  }
+})
+
+describe("while the table of processes cannot be read", { concurrent: true }, () => {
+  it.live("no child is left that nobody knows of, and a later start is a good one", () =>
+    Effect.gen(function* () {
+      const { answers, forget } = yield* forgetful()
+      const restartPolicy = { attempts: 0 }
+      const supervisor = yield* answers(supervise([node("a", ["idle.mjs"], { restartPolicy })], { autoStart: false }))
+      yield* forget((pid) => pid !== process.pid)
+      yield* Effect.flip(supervisor.start("a"))
+      yield* forget()
+      assert.deepInclude((yield* reaches(supervisor, "a", "Failed")).lastExit, { _tag: "SpawnFailed", code: "DEFECT" })
+      yield* eventually(
+        "the child is gone",
+        Effect.map(carriers(supervisor.id), (pids) => (pids.length === 0 ? true : undefined))
+      )
+      yield* supervisor.start("a")
+      assert.deepStrictEqual(yield* carriers(supervisor.id), [pidOf(yield* supervisor.status("a"))])
+    }).pipe(Effect.provide(Logger.layer([])))
+  )
+
+  it.live("an end is told and answered by the policy, though what is left of it is not found", () =>
+    Effect.gen(function* () {
+      const { answers, forget } = yield* forgetful()
+      const supervisor = yield* answers(supervise([node("a", ["idle.mjs"])]))
+      const before = pidOf(yield* supervisor.status("a"))
+      yield* forget((pid) => pid === before)
+      process.kill(before, "SIGKILL")
+      const after = yield* reaches(supervisor, "a", "Running", ({ restarts }) => restarts === 1)
+      assert.deepInclude(after.lastExit, { _tag: "Signaled", signal: "SIGKILL" })
+      yield* forget()
+    }).pipe(Effect.provide(Logger.layer([])))
+  )
+})
+
+describe("readiness", { concurrent: true }, () => {
   it.live("a process is Starting until its probe is healthy", () =>
     Effect.gen(function* () {
       const folder = yield* temporaryFolder
@@ -133,18 +194,18 @@ describe("readiness", () => {
     })
   )
 
-  it.live("the layer starts one after the other is ready", () =>
+  it.live("who depends on another one starts when that is ready", () =>
     Effect.gen(function* () {
       const folder = yield* temporaryFolder
       const file = Path.join(folder, "ready")
       const supervisor = yield* supervise([
         node("first", ["ready.mjs", file, "200"], { ready: fileExists(file) }),
-        node("second", ["idle.mjs"])
+        node("second", ["idle.mjs"], { dependsOn: ["first"] })
       ])
       const events = yield* eventsUntil(supervisor, (event) => event._tag === "Ready" && event.name === "second")
       assert.deepStrictEqual(
         events.map((event) => `${event.name} ${event._tag}`),
-        ["first Spawned", "first Ready", "second Spawned", "second Ready"]
+        ["second Blocked", "first Spawned", "first Ready", "second Spawned", "second Ready"]
       )
     })
   )
@@ -152,15 +213,25 @@ describe("readiness", () => {
   it.live("acceptance(process-supervisor 3): never ready is ReadinessTimeout, never reported ready", () =>
     Effect.gen(function* () {
       const supervisor = yield* supervise([
-        node("a", ["idle.mjs"], { ready: fileExists("/nonexistent/file"), startGrace: "200 millis" })
+        node("a", ["idle.mjs"], {
+          ready: fileExists("/nonexistent/file"),
+          startGrace: "200 millis",
+          restartPolicy: { attempts: 1 }
+        })
       ])
-      const events = yield* eventsUntil(supervisor, (event) => event._tag === "ReadinessTimeout")
+      const events = yield* eventsUntil(supervisor, (event) => event._tag === "GaveUp")
+      const oneLife = ["Spawned", "Unfit", "Exited", "Stopped"]
       assert.deepStrictEqual(
         events.map((event) => event._tag),
-        ["Spawned", "ReadinessTimeout"]
+        [...oneLife, "RestartDecided", ...oneLife, "GaveUp"]
       )
-      // Its component's probes judge it from now on.
-      assert.strictEqual((yield* supervisor.status("a")).state, "Running")
+      for (const event of events) {
+        if (event._tag === "Exited") assert.strictEqual(event.exit._tag, "ReadinessTimeout")
+      }
+      const status = yield* supervisor.status("a")
+      assert.deepInclude(status, { state: "Failed", identity: undefined })
+      assert.strictEqual(status.lastExit?._tag, "ReadinessTimeout")
+      assert.deepStrictEqual(yield* carriers(supervisor.id), [])
     })
   )
 
@@ -173,32 +244,29 @@ describe("readiness", () => {
         reports: [],
         check: Asked.use((service) => Effect.sync(service.times)).pipe(Effect.andThen(Effect.die("a bug")))
       })
-      const supervisor = yield* supervise([node("a", ["idle.mjs"], { ready: dies, startGrace: "200 millis" })]).pipe(
-        Effect.provideService(Asked, { times: () => (asked += 1) })
-      )
+      const supervisor = yield* supervise([
+        node("a", ["idle.mjs"], { ready: dies, startGrace: "200 millis", restartPolicy: { type: "temporary" } })
+      ]).pipe(Effect.provideService(Asked, { times: () => (asked += 1) }))
       assert.isAbove(asked, 1)
-      assert.strictEqual((yield* supervisor.status("a")).state, "Running")
+      assert.strictEqual((yield* reaches(supervisor, "a", "Ended")).lastExit?._tag, "ReadinessTimeout")
     })
   )
 
   it.live("a probe that cannot be interrupted delays neither restart nor stop", () =>
     Effect.gen(function* () {
-      let answered = 0
+      const gate = yield* Latch.make()
       const slow = Probe.make({
         name: "slow",
         reports: [],
-        check: Effect.sleep("5 seconds").pipe(
-          Effect.andThen(Effect.sync(() => (answered += 1))),
-          Effect.as(Verdict.healthy),
-          Effect.uninterruptible
-        )
+        check: Effect.uninterruptible(Effect.as(gate.await, Verdict.healthy))
       })
       const supervisor = yield* supervise([node("a", ["idle.mjs"], { ready: slow })], { autoStart: false })
+      // It answers when all is over.
+      yield* Effect.addFinalizer(() => gate.open)
       yield* supervisor.start("a")
       process.kill(pidOf(yield* supervisor.status("a")), "SIGKILL")
       yield* reaches(supervisor, "a", "Starting", (status) => status.restarts === 1)
       yield* supervisor.stop("a")
-      assert.strictEqual(answered, 0)
     })
   )
 

@@ -8,7 +8,7 @@ import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 
 import * as Supervisor from "../src/Supervisor.ts"
-import { fixture, node, supervise } from "./support.ts"
+import { fixture, node, supervise, temporaryFolder } from "./support.ts"
 
 const Identities = Schema.fromJsonString(
   Schema.Struct({ a: ProcessIdentity.ProcessIdentity, gone: ProcessIdentity.ProcessIdentity })
@@ -22,9 +22,17 @@ const ended = (child: ChildProcess) =>
 
 /** Another process that supervises "a" and "gone" with this id, until it is killed. */
 const another = Effect.fnUntraced(function* (id: string) {
+  const folder = yield* temporaryFolder
+  let children: typeof Identities.Type | undefined
+  // After its supervisor, which would start them anew.
+  yield* Effect.addFinalizer(() =>
+    Effect.forEach(Object.values(children ?? {}), (one) => Effect.orDie(ProcessIdentity.signal(one, "SIGKILL")))
+  )
   const child = yield* Effect.acquireRelease(
     Effect.sync(() =>
-      spawn(process.execPath, [fixture("supervise.ts"), id, "a", "gone"], { stdio: ["ignore", "pipe", "inherit"] })
+      spawn(process.execPath, [fixture("supervise.ts"), id, folder, "a", "gone"], {
+        stdio: ["ignore", "pipe", "inherit"]
+      })
     ),
     (running) =>
       Effect.andThen(
@@ -36,10 +44,7 @@ const another = Effect.fnUntraced(function* (id: string) {
     Readline.createInterface({ input: child.stdout }).once("line", (text) => resume(Effect.succeed(text)))
     child.once("exit", () => resume(Effect.die(new Error("it ended without a word"))))
   })
-  const children = yield* Schema.decodeEffect(Identities)(line)
-  yield* Effect.addFinalizer(() =>
-    Effect.forEach(Object.values(children), (one) => Effect.orDie(ProcessIdentity.signal(one, "SIGKILL")))
-  )
+  children = yield* Schema.decodeEffect(Identities)(line)
   const crash = Effect.andThen(
     Effect.sync(() => child.kill("SIGKILL")),
     ended(child)

@@ -11,6 +11,7 @@ import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
 
 import * as Supervisor from "../src/Supervisor.ts"
 import {
@@ -36,6 +37,9 @@ const startTree = Effect.gen(function* () {
   const pids = yield* Schema.decodeUnknownEffect(Pids)(yield* textOf(file))
   return { supervisor, pids, cookie: `${supervisor.id}/a` }
 })
+
+const inTime = <A, E, R>(what: string, effect: Effect.Effect<A, E, R>) =>
+  Effect.timeoutOrElse(effect, { duration: "10 seconds", orElse: () => Effect.die(new Error(`not in time: ${what}`)) })
 
 const never = Probe.make({ name: "never", reports: [], check: Effect.succeed(Verdict.inconclusive("never")) })
 
@@ -64,7 +68,7 @@ describe("stop", () => {
       assert.deepStrictEqual(receipt.survivors, [])
       const status = yield* supervisor.status("a")
       assert.strictEqual(status.state, "Stopped")
-      assert.deepInclude(status.lastExit, { _tag: "Signaled", signal: "SIGTERM", by: "us" })
+      assert.deepInclude(status.lastExit, { _tag: "StopRequested", by: "request", signal: "SIGTERM" })
       const events = yield* eventsUntil(supervisor, (event) => event._tag === "Stopped")
       assert.deepStrictEqual(
         events.slice(-3).map((event) => event._tag),
@@ -121,19 +125,20 @@ describe("stop", () => {
       yield* textOf(`${file}2`)
       assert.lengthOf((yield* supervisor.stop("term")).escalated, 1)
       const { lastExit } = yield* supervisor.status("term")
-      assert.deepInclude(lastExit, { _tag: "Signaled", signal: "SIGKILL", by: "us" })
+      assert.deepInclude(lastExit, { _tag: "StopRequested", by: "request", signal: "SIGKILL" })
       assert.lengthOf((yield* supervisor.stop("int")).escalated, 0)
     })
   )
 
-  it.live("a stopped process stays stopped, and a stop of it finds nothing", () =>
+  it.live("a stopped process stays stopped, a stop under way is shared, and a later one finds nothing", () =>
     Effect.gen(function* () {
       const supervisor = yield* supervise([node("a", ["idle.mjs"])])
       const receipts = yield* Effect.all([supervisor.stop("a"), supervisor.stop("a")], { concurrency: "unbounded" })
       assert.deepStrictEqual(
         receipts.map((receipt) => receipt.signalled.length),
-        [1, 0]
+        [1, 1]
       )
+      assert.lengthOf((yield* supervisor.stop("a")).signalled, 0)
       assert.deepInclude(yield* supervisor.status("a"), { state: "Stopped", restarts: 0 })
     })
   )
@@ -146,7 +151,7 @@ describe("stop", () => {
       yield* textOf(file)
       const stop = yield* Effect.forkChild(supervisor.stop("a"), { startImmediately: true })
       yield* Fiber.interrupt(stop)
-      assert.strictEqual((yield* supervisor.status("a")).state, "Stopped")
+      yield* reaches(supervisor, "a", "Stopped")
       assert.deepStrictEqual(yield* carriers(`${supervisor.id}/a`), [])
     })
   )
@@ -185,10 +190,13 @@ describe("stop", () => {
 })
 
 describe("scope", () => {
-  it.live("its close stops in reverse order and leaves nothing", () =>
+  it.live("its close stops each after those that depend on it, and leaves nothing", () =>
     Effect.gen(function* () {
       const scope = yield* Scope.make()
-      const supervisor = yield* Scope.provide(supervise([node("a", ["idle.mjs"]), node("b", ["idle.mjs"])]), scope)
+      const supervisor = yield* Scope.provide(
+        supervise([node("a", ["idle.mjs"]), node("b", ["idle.mjs"], { dependsOn: ["a"] })]),
+        scope
+      )
       const journal = yield* Effect.forkChild(
         eventsUntil(supervisor, (event) => event._tag === "Stopped" && event.name === "a")
       )
@@ -201,6 +209,21 @@ describe("scope", () => {
       )
       const error = yield* Effect.flip(supervisor.start("a"))
       assert.strictEqual(error.reason._tag, "Unavailable")
+    })
+  )
+
+  it.live("after its close the events have come to their end, the last of them included; all is stopped", () =>
+    Effect.gen(function* () {
+      const scope = yield* Scope.make()
+      const supervisor = yield* Scope.provide(supervise([node("a", ["idle.mjs"])]), scope)
+      const all = Effect.map(Stream.runCollect(supervisor.events), (events) => events.map(({ _tag }) => _tag))
+      const reader = yield* Effect.forkChild(all, { startImmediately: true })
+      yield* Scope.close(scope, Exit.void)
+      const journal = ["Spawned", "Ready", "StopRequested", "Exited", "Stopped"]
+      // Who reads from the beginning to the end, and who comes when all is over.
+      assert.deepStrictEqual(yield* inTime("the events end", Fiber.join(reader)), journal)
+      assert.deepStrictEqual(yield* inTime("they end for a late one", all), journal)
+      assert.deepStrictEqual((yield* inTime("all is stopped", supervisor.stopAll)).failures, [])
     })
   )
 
@@ -229,8 +252,8 @@ describe("ownership", () => {
       const of = (pid: number) => Effect.flatMap(identityOf(pid), supervisor.ownership)
       assert.deepStrictEqual(yield* of(pids.main), { _tag: "Current", process: "a" })
       assert.deepStrictEqual(yield* of(pids.stubborn), { _tag: "Current", process: "a" })
-      // Its parent is gone and it left the group: nothing says any more that the child that runs now needs it.
-      assert.deepStrictEqual(yield* of(pids.escaped), { _tag: "Orphan", process: "a" })
+      // Its parent is gone and it left the group, and it bears the mark of the life that runs: a daemon that serves for it.
+      assert.deepStrictEqual(yield* of(pids.escaped), { _tag: "Current", process: "a" })
       assert.deepStrictEqual(yield* of(process.pid), { _tag: "Foreign" })
 
       const main = yield* identityOf(pids.main)
@@ -239,6 +262,11 @@ describe("ownership", () => {
 
       const stranger = yield* supervise([node("a", ["idle.mjs"])])
       assert.deepStrictEqual(yield* of(pidOf(yield* stranger.status("a"))), { _tag: "Foreign" })
+
+      // That life is over: nothing says any more that the next one needs it.
+      process.kill(pids.main, "SIGKILL")
+      yield* reaches(supervisor, "a", "Running", (status) => status.restarts === 1)
+      assert.deepStrictEqual(yield* of(pids.escaped), { _tag: "Orphan", process: "a" })
     })
   )
 })

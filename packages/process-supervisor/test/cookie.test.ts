@@ -2,9 +2,12 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 
+import * as TestProcess from "../../testing/src/TestProcess.ts"
 import * as Cookie from "../src/internal/cookie.ts"
 
 const Text = (pattern: RegExp) => Schema.String.check(Schema.isPattern(pattern))
+
+const isAbandoned = (supervisor: Cookie.Cookie["supervisor"]) => Cookie.isAbandoned({ id: "a", name: "b", supervisor })
 
 describe("cookie", () => {
   it.effect.prop(
@@ -20,6 +23,16 @@ describe("cookie", () => {
         const cookie = { id, name, supervisor: { pid, startTime } }
         assert.deepStrictEqual(Cookie.parse(Cookie.format(cookie)), cookie)
       })
+  )
+
+  it.live("is abandoned when its very supervisor is dead, be it that nobody has reaped it", () =>
+    Effect.gen(function* () {
+      const living = yield* TestProcess.idle
+      assert.isFalse(yield* isAbandoned(living))
+      assert.isTrue(yield* isAbandoned({ ...living, startTime: living.startTime - 1 }))
+      assert.isTrue(yield* isAbandoned(yield* TestProcess.zombie))
+      assert.isTrue(yield* isAbandoned(yield* TestProcess.deceased))
+    })
   )
 
   it("looks as documented, and nothing else is one", () => {

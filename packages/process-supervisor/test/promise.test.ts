@@ -1,3 +1,6 @@
+import * as Fs from "node:fs"
+import * as Os from "node:os"
+import * as Path from "node:path"
 import { setTimeout as sleep } from "node:timers/promises"
 
 import { assert, describe, it } from "@effect/vitest"
@@ -5,7 +8,7 @@ import { OptionError } from "@nexobot/core/Options"
 import { lifecycle, ProcessControlError } from "@nexobot/core/ProcessControl"
 import * as Effect from "effect/Effect"
 
-import { startSupervisor, type StartOptions } from "../src/promise.ts"
+import { readEcosystem, startSupervisor, type StartOptions } from "../src/promise.ts"
 import { carriers, fixture, pidOf } from "./support.ts"
 
 const idle = { name: "a", command: process.execPath, args: [fixture("idle.mjs")] }
@@ -53,7 +56,7 @@ describe("startSupervisor", () => {
           args: [fixture("exit.mjs"), "1"],
           restartPolicy: {
             type: "transient",
-            delays: { initial: 1, factor: 1, max: "2 millis" },
+            backoff: { initial: 1, factor: 1, max: "2 millis" },
             intensity: { limit: 2, window: "1 minute" },
             stableAfter: "1 minute"
           }
@@ -97,13 +100,33 @@ describe("startSupervisor", () => {
     assert.deepStrictEqual(await Effect.runPromise(carriers(id)), [])
   })
 
+  it("runs what PM2's file names", async () => {
+    const folder = Fs.mkdtempSync(Path.join(Os.tmpdir(), "promise-ecosystem-"))
+    try {
+      const file = Path.join(folder, "ecosystem.config.cjs")
+      const app = { name: "web", script: fixture("idle.mjs"), max_memory_restart: "200M" }
+      Fs.writeFileSync(file, `module.exports = ${JSON.stringify({ apps: [app] })}`)
+      const { apps, report } = await readEcosystem(file)
+      assert.isTrue(report.some(({ field, outcome }) => field === "max_memory_restart" && outcome === "changed"))
+      await using supervisor = await startSupervisor({ processes: apps })
+      assert.strictEqual((await supervisor.status("web")).state, "Running")
+      const missing: unknown = await readEcosystem(`${file}.js`).catch((cause: unknown) => cause)
+      assert.deepInclude(missing, { _tag: "EcosystemError" })
+    } finally {
+      Fs.rmSync(folder, { recursive: true })
+    }
+  })
+
   it("refuses what cannot work, naming it", async () => {
     const refused = [
-      [{ processes: [idle, idle] }, "specs"],
+      [{ processes: [idle, idle] }, "name"],
       [{ processes: [], id: "a b" }, "id"],
+      [{ processes: [null] }, "processes"],
+      [{ processes: ["web"] }, "processes"],
+      [{ processes: [{ name: "group", members: [null] }] }, "processes"],
       [{ processes: [{ ...idle, ready: true }] }, "ready"],
-      [{ processes: [{ ...idle, restartPolicy: { delay: 5 } }] }, "restartPolicy.delay"],
-      [{ processes: [{ ...idle, restartPolicy: { delays: { max: -1 } } }] }, "delays.max"],
+      [{ processes: [{ ...idle, restartPolicy: { delay: 5 } }] }, "delay"],
+      [{ processes: [{ ...idle, restartPolicy: { backoff: { max: -1 } } }] }, "max"],
       [{ processes: [], ids: "a" }, "ids"]
     ] as const
     for (const [options, option] of refused) {

@@ -2,7 +2,9 @@ import * as Fs from "node:fs"
 import * as Os from "node:os"
 import * as Path from "node:path"
 import { fileURLToPath } from "node:url"
+import { isDeepStrictEqual } from "node:util"
 
+import { assert } from "@effect/vitest"
 import type * as Probe from "@nexobot/core/Probe"
 import type { ProcessState, ProcessStatus } from "@nexobot/core/ProcessControl"
 import * as ProcessIdentity from "@nexobot/core/ProcessIdentity"
@@ -14,20 +16,36 @@ import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
 import * as Stream from "effect/Stream"
 
+import type * as Group from "../src/Group.ts"
 import * as ProcessSpec from "../src/ProcessSpec.ts"
 import * as Supervisor from "../src/Supervisor.ts"
 import type { SupervisorEvent } from "../src/SupervisorEvent.ts"
+import * as SupervisorState from "../src/SupervisorState.ts"
 
 export const fixture = (name: string): string => fileURLToPath(new URL(`fixtures/${name}`, import.meta.url))
 
+/** What a helper does not say itself. Not one `Omit`: the probes could not be inferred through it. */
+interface Rest<P extends ProcessSpec.Ready<unknown>, L extends Probe.Any, Q extends Probe.Any> extends Omit<
+  ProcessSpec.SpecOptions,
+  "name" | "command" | "args" | "ready" | "liveness" | "prerequisites"
+> {
+  readonly ready?: P | "spawned" | "notify" | "message" | RegExp
+  readonly liveness?: ProcessSpec.HeartbeatLiveness | ProcessSpec.ProbeLiveness<L>
+  readonly prerequisites?: ReadonlyArray<Q>
+}
+
 /** A specification that runs a fixture. */
-export const node = <P extends Probe.Any = never>(
+export const node = <
+  P extends ProcessSpec.Ready<unknown> = never,
+  L extends Probe.Any = never,
+  Q extends Probe.Any = never
+>(
   name: string,
   args: ReadonlyArray<string>,
-  options: Omit<ProcessSpec.SpecOptions, "name" | "command" | "args" | "ready"> & { readonly ready?: P } = {}
-): ProcessSpec.ProcessSpec<Probe.Services<P>> => {
+  options: Rest<P, L, Q> = {}
+): ProcessSpec.ProcessSpec<Probe.Services<P | L | Q>> => {
   const [file = "", ...others] = args
-  return ProcessSpec.make<P>({
+  return ProcessSpec.make<P, L, Q>({
     stopGrace: "1 second",
     ...options,
     name,
@@ -36,8 +54,8 @@ export const node = <P extends Probe.Any = never>(
   })
 }
 
-export const supervise = <const P extends ReadonlyArray<ProcessSpec.Any>>(
-  specs: P,
+export const supervise = <const M extends ReadonlyArray<Group.Member<unknown>>>(
+  specs: M,
   options?: Supervisor.SupervisorOptions
 ) => Effect.map(Layer.build(Supervisor.layer(specs, options)), Context.get(Supervisor.Supervisor))
 
@@ -85,7 +103,7 @@ export const eventsUntil = (supervisor: Service, fits: (event: SupervisorEvent) 
 export const textOf = (path: string) =>
   eventually(
     `${path} is written`,
-    Effect.sync(() => (Fs.existsSync(path) ? Fs.readFileSync(path, "utf8") : undefined))
+    Effect.sync(() => (Fs.existsSync(path) && Fs.statSync(path).size > 0 ? Fs.readFileSync(path, "utf8") : undefined))
   )
 
 /** Pids of living processes that carry a cookie. */
@@ -108,3 +126,38 @@ export const identityOf = Effect.fnUntraced(function* (pid: number) {
   const identity = yield* ProcessIdentity.of(pid)
   return identity ?? (yield* Effect.die(new Error(`no process ${pid}`)))
 })
+
+/** A specification that runs a program of a few lines. */
+export const inline = <
+  P extends ProcessSpec.Ready<unknown> = never,
+  L extends Probe.Any = never,
+  Q extends Probe.Any = never
+>(
+  name: string,
+  code: string,
+  options: Rest<P, L, Q> = {}
+): ProcessSpec.ProcessSpec<Probe.Services<P | L | Q>> =>
+  ProcessSpec.make<P, L, Q>({ ...options, name, command: process.execPath, args: ["-e", code] })
+
+/** At rest, what can be rebuilt from the events is what the supervisor says. */
+export const agrees = Effect.fnUntraced(function* (supervisor: Service) {
+  let state = SupervisorState.empty
+  const watch = Stream.runForEach(supervisor.events, (event) =>
+    Effect.sync(() => {
+      state = SupervisorState.apply(state, event)
+    })
+  )
+  yield* Effect.forkScoped(watch, { startImmediately: true })
+  const never = { state: "Stopped", identity: undefined, startedBy: undefined, restarts: 0, lastExit: undefined }
+  let said: unknown
+  let rebuilt: unknown
+  const isSame = Effect.map(supervisor.list, (list) => {
+    said = list.map(({ identity, lastExit, name, restarts, startedBy, state: is }) => {
+      return { name, state: is, identity, startedBy, restarts, lastExit }
+    })
+    rebuilt = list.map(({ name }) => ({ name, ...(state.get(name) ?? never) }))
+    return isDeepStrictEqual(said, rebuilt) ? true : undefined
+  })
+  yield* Effect.timeoutOption(eventually("both are the same", isSame), "5 seconds")
+  assert.deepStrictEqual(rebuilt, said)
+}, Effect.scoped)

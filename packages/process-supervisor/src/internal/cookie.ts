@@ -7,7 +7,7 @@
 import { isDead, ProcessTable } from "@nexobot/core/ProcessTable"
 import * as Effect from "effect/Effect"
 
-import { cookieVariable } from "../ProcessSpec.ts"
+import { cookieVariable, lifeVariable } from "../ProcessSpec.ts"
 
 export interface Cookie {
   readonly id: string
@@ -33,6 +33,13 @@ export const of = Effect.fnUntraced(function* (pid: number): Effect.fn.Return<Co
   const table = yield* ProcessTable
   const text = yield* table.variable(pid, cookieVariable)
   return text === undefined ? undefined : parse(text)
+})
+
+/** Which life of its process it belongs to. */
+export const lifeOf = Effect.fnUntraced(function* (pid: number): Effect.fn.Return<number | undefined> {
+  const table = yield* ProcessTable
+  const text = yield* table.variable(pid, lifeVariable)
+  return text === undefined ? undefined : Number(text)
 })
 
 /** Whether its supervisor is proven dead. One that the platform hides is not. */

@@ -1,4 +1,5 @@
 /** The journal of one supervisor: every event in order, the latest ones again for those who come late. */
+import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as PubSub from "effect/PubSub"
 import type * as Scope from "effect/Scope"
@@ -15,7 +16,11 @@ export interface Common {
 }
 
 export interface Events {
-  readonly publish: (name: string, make: (common: Common) => SupervisorEvent) => Effect.Effect<void>
+  /**
+   * It is told in this turn of the event loop, after what happens in it: a restart does not wait for its journal. The times
+   * are those of the call. A subscriber that is slow loses the oldest.
+   */
+  readonly publish: (name: string, make: (common: Common) => SupervisorEvent) => void
   readonly stream: Stream.Stream<SupervisorEvent>
 }
 
@@ -25,16 +30,28 @@ const replay = 256
 const capacity = 4096
 
 export const make: Effect.Effect<Events, never, Scope.Scope> = Effect.gen(function* () {
-  const hub = yield* PubSub.sliding<SupervisorEvent>({ capacity, replay })
-  yield* Effect.addFinalizer(() => PubSub.shutdown(hub))
+  const hub = yield* PubSub.sliding<SupervisorEvent | undefined>({ capacity, replay })
+  const clock = yield* Clock.Clock
   let sequence = 0
+  let untold: Array<() => SupervisorEvent> = []
+  const tell = (): void => {
+    const events = untold
+    untold = []
+    for (const event of events) Effect.runSync(PubSub.publish(hub, event()))
+  }
+  yield* Effect.addFinalizer(() =>
+    Effect.suspend(() => {
+      tell()
+      return PubSub.publish(hub, undefined)
+    })
+  )
   return {
-    publish: (name, event) =>
-      Effect.clockWith((clock) => {
-        sequence += 1
-        const monotonic = Number(clock.monotonicTimeNanosUnsafe()) / 1e6
-        return PubSub.publish(hub, event({ sequence, name, at: clock.currentTimeMillisUnsafe(), monotonic }))
-      }),
-    stream: Stream.fromPubSub(hub)
+    publish: (name, event) => {
+      sequence += 1
+      const monotonic = Number(clock.monotonicTimeNanosUnsafe()) / 1e6
+      const common = { sequence, name, at: clock.currentTimeMillisUnsafe(), monotonic }
+      if (untold.push(() => event(common)) === 1) queueMicrotask(tell)
+    },
+    stream: Stream.fromPubSub(hub).pipe(Stream.takeWhile((event) => event !== undefined))
   }
 })

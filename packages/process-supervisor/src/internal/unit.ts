@@ -1,240 +1,495 @@
-/** One supervised process: the life of its children, and what is asked of it, one request at a time. */
+/** The hands of a supervisor for one process: carries out the machine's orders, and tells it what happened. */
 import * as ProcessControl from "@nexobot/core/ProcessControl"
 import * as ProcessExit from "@nexobot/core/ProcessExit"
 import * as ProcessIdentity from "@nexobot/core/ProcessIdentity"
 import { ProcessTable } from "@nexobot/core/ProcessTable"
-import * as Clock from "effect/Clock"
-import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
-import * as Latch from "effect/Latch"
+import { constVoid } from "effect/Function"
 import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
 import * as Scope from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
 
 import type { ProcessSpec } from "../ProcessSpec.ts"
-import * as RestartPolicy from "../RestartPolicy.ts"
 import * as Event from "../SupervisorEvent.ts"
-import * as Children from "./child.ts"
-import * as Cookie from "./cookie.ts"
-import type { Common, Events } from "./events.ts"
+import type * as Cookie from "./cookie.ts"
+import { format } from "./cookie.ts"
+import type { Events } from "./events.ts"
+import type { AppLog } from "./logs/appLog.ts"
+import type * as Machine from "./machine.ts"
+import * as Preflight from "./preflight.ts"
+import * as Prerequisites from "./prerequisites.ts"
+import * as Runs from "./run.ts"
+import type { Sampler } from "./sampler.ts"
 import * as Tree from "./tree.ts"
+import * as Vigil from "./vigil.ts"
 
-type State = ProcessControl.ProcessState
-type StartedBy = "request" | "policy"
+/** What all units of a supervisor share. */
+export interface Shared {
+  readonly cookie: (name: string) => Cookie.Cookie
+  readonly bootId: string
+  readonly events: Events
+  readonly sampler: Sampler
+  readonly dispatch: (input: Machine.Input) => void
+  /** A life began; `undefined` is forgotten when it ends. */
+  readonly began: (run: Runs.Run) => void
+  readonly ended: (run: Runs.Run) => void
+  /** Frees the port of an orphan of ours; who else holds it, if anybody does. */
+  readonly claimPort: (port: number) => Effect.Effect<ProcessExit.PortHeld | undefined>
+  /** Hides from now on what is a secret of these variables. */
+  readonly learn: Runs.Birth["learn"]
+  /** Tells each change of the files of the process; completes when they cannot be watched. */
+  readonly watchFiles: (onChange: Effect.Effect<void>) => Effect.Effect<void>
+}
 
 export interface Unit {
   readonly name: string
-  readonly status: Effect.Effect<ProcessControl.ProcessStatus>
   /** The child that runs now. */
-  readonly identity: () => ProcessIdentity.ProcessIdentity | undefined
-  readonly start: Effect.Effect<void, ProcessControl.ProcessControlError>
-  readonly stop: Effect.Effect<ProcessIdentity.Receipt, ProcessControl.ProcessControlError>
-  readonly restart: Effect.Effect<void, ProcessControl.ProcessControlError>
+  readonly run: () => Runs.Run | undefined
+  /** Also one that is reloaded, and an old one that is drained. */
+  readonly lives: () => Iterable<Runs.Run>
+  readonly log: AppLog
+  /** Restarts so far, for the journal. */
+  readonly begin: (startedBy: Runs.Run["startedBy"], restarts: number) => void
+  readonly end: (by: "request" | "group", exit: ProcessExit.ProcessExit | undefined) => void
+  /** Looks after a life that an earlier supervisor began, and that is proven to be ours. */
+  readonly adopt: (
+    life: Pick<Runs.Run, "identity" | "life"> & { readonly restarts: number },
+    age: Duration.Duration
+  ) => Effect.Effect<void>
+  readonly reload: Effect.Effect<void, ProcessControl.ProcessControlError>
   readonly signal: (signal: NodeJS.Signals) => Effect.Effect<void, ProcessControl.ProcessControlError>
-  /** Stops it for good. */
-  readonly close: Effect.Effect<void, ProcessControl.ProcessControlError>
-  /** Waits while it is starting or waits for a restart, for its start grace at most. */
-  readonly settled: Effect.Effect<void>
+  readonly lastExit: () => ProcessExit.ProcessExit | undefined
+  /** Nobody is left, as far as the last stop could see. */
+  readonly isSwept: () => boolean
+  /** What the last stop left and ended. */
+  readonly receipt: () => ProcessIdentity.Receipt
 }
 
-interface Run {
-  readonly child: Children.Child
-  readonly startedBy: StartedBy
-  /** Monotonic nanoseconds. */
-  readonly since: bigint
-}
+const noReceipt: ProcessIdentity.Receipt = { signalled: [], escalated: [], survivors: [] }
 
-const elapsed = (since: bigint) => Effect.map(Clock.monotonicTimeNanos, (now) => Duration.nanos(now - since))
+const identitiesOf = (pids: Iterable<number>) =>
+  Effect.map(Effect.forEach(pids, ProcessIdentity.of), (found) => found.filter((one) => one !== undefined))
 
-const readyPoll = Schedule.spaced("25 millis")
+/** How long a new one has to live that has nothing to show that it is ready. */
+const proof = Duration.seconds(1)
+
+const endPoll = Schedule.spaced("10 millis")
+
+const awaitEnd = (of: Runs.Run, within: Duration.Input) =>
+  Effect.timeoutOption(Effect.repeat(Effect.sync(of.hasEnded), { schedule: endPoll, until: (has) => has }), within)
 
 export const make = Effect.fnUntraced(function* <R>(
   spec: ProcessSpec<R>,
-  supervisor: { readonly cookie: Cookie.Cookie; readonly bootId: string; readonly events: Events }
+  log: AppLog,
+  shared: Shared
 ): Effect.fn.Return<Unit, never, R | Scope.Scope> {
-  const { bootId, cookie, events } = supervisor
+  const { dispatch, events, sampler } = shared
   const { name } = spec
-  const mark = Cookie.format(cookie)
-  // Closed after the unit is: a probe that is slow to be interrupted must not delay the stop.
+  const ours = shared.cookie(name)
+  // Closed after the unit is: a probe that is slow to be interrupted must not delay a stop.
   const background = yield* Scope.fork(yield* Effect.scope)
   const services = yield* Effect.context<R>()
   const table = yield* ProcessTable
-  const turn = yield* Semaphore.make(1)
-  const settled = yield* Latch.make(true)
+  const reloads = yield* Semaphore.make(1)
 
-  let state: State = "Stopped"
-  let run: Run | undefined
+  let run: Runs.Run | undefined
+  const lives = new Set<Runs.Run>()
+  /** What is under way: a start, the watch over the run. */
+  let starting: Fiber.Fiber<void> | undefined
+  /** The reload that is under way, and those that wait for it. */
+  const reloading = new Set<Fiber.Fiber<void, ProcessControl.ProcessControlError>>()
+  /** A new one is not in its place yet. */
+  let isReloading = false
+  let vigil: Fiber.Fiber<void> | undefined
+  /** The watch over its files, from the first life on: no change between two lives is missed. */
+  let watching: Fiber.Fiber<void> | undefined
+  let unwatch: () => void = constVoid
+  let isEnding = false
+  let life = 0
+  let isSwept = true
+  let receipt = noReceipt
   let lastExit: ProcessExit.ProcessExit | undefined
-  let restarts = 0
-  let closed = false
-  let keeper: Fiber.Fiber<void> | undefined
 
-  /** Whoever waits for the new state goes on only after its event: the journal stays in order. */
-  const enter = (next: State, event: (at: Common) => Event.SupervisorEvent) =>
-    Effect.suspend(() => {
-      state = next
-      const announced = events.publish(name, event)
-      return next === "Starting" || next === "Waiting"
-        ? Effect.andThen(settled.close, announced)
-        : Effect.andThen(announced, settled.open)
+  const fork = <A, E>(effect: Effect.Effect<A, E, R>): Fiber.Fiber<A, E> =>
+    Effect.runSync(Effect.forkIn(Effect.provideContext(effect, services), background, { startImmediately: true }))
+  const onTable = <A, E, R2>(effect: Effect.Effect<A, E, R2>) => Effect.provideService(effect, ProcessTable, table)
+
+  const stopWatching = (): void => {
+    vigil?.interruptUnsafe()
+    vigil = undefined
+    unwatch()
+  }
+
+  const unfit = (of: Runs.Run, exit: ProcessExit.ProcessExit): Effect.Effect<void> =>
+    Effect.sync(() => {
+      if (run !== of || isEnding || of.hasEnded()) return
+      events.publish(name, (at) => new Event.Unfit({ ...at, exit, identity: of.identity }))
+      dispatch({ _tag: "Unfit", name, exit })
     })
 
-  const error = (reason: ProcessControl.ProcessControlError["reason"]) =>
-    new ProcessControl.ProcessControlError({ process: name, reason })
+  const recycle = (reason: ProcessExit.Recycled["why"]): Effect.Effect<void> =>
+    Effect.sync(() => dispatch({ _tag: "Recycle", name, why: reason }))
 
-  /** Records an end once, whoever learns of it first: the keeper or a stop. */
-  const record = Effect.fnUntraced(function* (
-    exit: ProcessExit.ProcessExit,
-    of: Run | undefined
-  ): Effect.fn.Return<Duration.Duration> {
-    const ranFor = of === undefined ? Duration.zero : yield* elapsed(of.since)
-    if (of !== undefined && run !== of) return ranFor
-    run = undefined
-    lastExit = exit
-    yield* events.publish(name, (at) => new Event.Exited({ ...at, exit, identity: of?.child.identity, ranFor }))
+  const watchFiles = (): void => {
+    if (spec.watch !== undefined && (watching === undefined || watching.pollUnsafe() !== undefined)) {
+      watching = fork(shared.watchFiles(recycle("FilesChanged")))
+    }
+  }
+
+  const watchOver = (of: Runs.Run, isReady: boolean): void => {
+    const limits = { memory: spec.memory, cpu: spec.cpu }
+    // The group tier knows no more than the table of processes does.
+    const members = of.container.tier === "group" ? {} : { members: () => Effect.runSync(of.container.members) }
+    unwatch = sampler.watch(name, of.identity, limits, (breach) => Effect.runSync(unfit(of, breach)), members)
+    const findings: Vigil.Findings = {
+      ready: Effect.sync(() => {
+        if (isReady || run !== of || isEnding || of.hasEnded()) return
+        events.publish(name, (at) => new Event.Ready({ ...at, identity: of.identity }))
+        dispatch({ _tag: "Ready", name })
+      }),
+      unfit: (exit) => unfit(of, exit),
+      recycle
+    }
+    vigil = fork(Vigil.keep(isReady ? { ...spec, ready: "spawned" } : spec, of.signs, findings))
+  }
+
+  /** A run is over: nobody else is told of it after this. */
+  const record = Effect.fnUntraced(function* (of: Runs.Run, exit: ProcessExit.ProcessExit) {
+    const ranFor = yield* of.signs.age
+    if (run === of) {
+      stopWatching()
+      run = undefined
+      lastExit = exit
+    }
+    lives.delete(of)
+    shared.ended(of)
+    fork(of.release)
+    events.publish(name, (at) => new Event.Exited({ ...at, exit, identity: of.identity, ranFor }))
+    // Whoever was forked without our environment is still in the group.
+    yield* onTable(Tree.killGroup(of.identity)).pipe(
+      // Its end is to be told all the same.
+      Effect.catchCause((cause) => Effect.logError(`what ${name} left in its group`, cause))
+    )
     return ranFor
   })
 
-  const becomeReady = (of: Run) =>
+  /** It ended, and nobody had ordered it. */
+  const ended = Effect.fnUntraced(function* (of: Runs.Run) {
+    const exit = yield* of.exit
+    // Somebody may have ordered its stop meanwhile.
+    if (run !== of || isEnding) return
+    const ranFor = yield* record(of, exit)
+    dispatch({ _tag: "Exited", name, exit, ranFor })
+  })
+
+  const onEnd = (of: Runs.Run): void => {
+    // Of an old one, or of a new one that is not in its place yet, the reload takes care, and of one that is stopped, the
+    // stop. While it is reloaded, the end of the old one is no loss if the new one becomes ready.
+    if (run === of && !isEnding && !isReloading) fork(ended(of))
+  }
+
+  const launch = (startedBy: Runs.Run["startedBy"]) =>
     Effect.suspend(() => {
-      if (run !== of || state !== "Starting") return Effect.void
-      return enter("Running", (at) => new Event.Ready({ ...at, identity: of.child.identity }))
-    })
-
-  const awaitReady = Effect.fnUntraced(function* (of: Run): Effect.fn.Return<void> {
-    if (spec.ready === undefined) return yield* becomeReady(of)
-    const ready = yield* Effect.exit(Effect.provideContext(spec.ready.check, services)).pipe(
-      // A probe that dies says nothing, as everywhere.
-      Effect.map((exit) => exit._tag === "Success" && ["Healthy", "Degraded"].includes(exit.value._tag)),
-      Effect.repeat({ schedule: readyPoll, until: (isReady) => isReady }),
-      Effect.timeoutOption(spec.startGrace)
-    )
-    if (Option.isSome(ready)) return yield* becomeReady(of)
-    if (run !== of || state !== "Starting") return
-    const after = spec.startGrace
-    yield* enter("Running", (at) => new Event.ReadinessTimeout({ ...at, identity: of.child.identity, after }))
-  })
-
-  const spawn = Effect.fnUntraced(function* (startedBy: StartedBy) {
-    const child = yield* Children.spawn(spec, mark, bootId)
-    const spawned: Run = { child, startedBy, since: yield* Clock.monotonicTimeNanos }
-    run = spawned
-    const identity = child.identity
-    yield* enter("Starting", (at) => new Event.Spawned({ ...at, identity, startedBy, restarts }))
-    return spawned
-  }, Effect.uninterruptible)
-
-  /** The end of a run. Readiness is watched meanwhile and no longer. */
-  const ended = Effect.fnUntraced(function* (of: Run) {
-    const readiness = yield* Effect.forkIn(awaitReady(of), background, { startImmediately: true })
-    const end = yield* Deferred.await(of.child.end).pipe(
-      // Not awaited: a probe that is slow to be interrupted must not delay the restart.
-      Effect.ensuring(Effect.sync(() => readiness.interruptUnsafe()))
-    )
-    const exit = Children.exitOf(of.child, end)
-    yield* Effect.orDie(Tree.killGroup(of.child.identity))
-    return { exit, ranFor: yield* record(exit, of) }
-  })
-
-  const spawnByPolicy = spawn("policy").pipe(
-    Effect.catch((exit) => Effect.as(record(exit, undefined), exit)),
-    Effect.uninterruptible
-  )
-
-  /** Follows one life, from a requested start to the policy's last word. */
-  const keep = Effect.fnUntraced(function* (first: Run): Effect.fn.Return<void> {
-    const policy = yield* RestartPolicy.driver(spec.restartPolicy)
-    let outcome: Run | ProcessExit.SpawnFailed = first
-    while (true) {
-      const { exit, ranFor } = "child" in outcome ? yield* ended(outcome) : { exit: outcome, ranFor: Duration.zero }
-      const decision: RestartPolicy.Decision = yield* policy.decide(exit, ranFor)
-      if (decision._tag === "Done") {
-        return yield* enter("Ended", (at) => new Event.Ended(at))
-      }
-      if (decision._tag === "GiveUp") {
-        return yield* enter("Failed", (at) => new Event.GaveUp({ ...at, reason: decision.reason }))
-      }
-      yield* enter("Waiting", (at) => new Event.RestartDecided({ ...at, after: decision.after }))
-      // Sleeping for nothing would still cost a turn of the event loop.
-      if (Duration.isPositive(decision.after)) yield* Effect.sleep(decision.after)
-      restarts += 1
-      outcome = yield* spawnByPolicy
-    }
-  })
-
-  /** A request that cannot be spawned fails at once: whoever asked gets the answer. */
-  const begin = Effect.gen(function* () {
-    if (closed) return yield* error(new ProcessControl.Unavailable({ why: "its supervisor has ended" }))
-    const first = yield* spawn("request").pipe(
-      Effect.catch((exit) =>
-        Effect.gen(function* () {
-          yield* record(exit, undefined)
-          yield* enter("Failed", (at) => new Event.GaveUp({ ...at, reason: "SpawnFailed" }))
-          return yield* error(new ProcessControl.Unavailable({ why: ProcessExit.describe(exit) }))
+      life += 1
+      return Runs.spawn({
+        spec,
+        life,
+        startedBy,
+        onEnd,
+        log,
+        learn: shared.learn,
+        id: ours.id,
+        cookie: format(ours),
+        bootId: shared.bootId
+      })
+    }).pipe(
+      onTable,
+      Effect.tap((launched) =>
+        Effect.sync(() => {
+          lives.add(launched)
+          shared.began(launched)
         })
       )
     )
-    keeper = yield* Effect.forkIn(keep(first), background, { startImmediately: true })
+
+  const notStarted = Effect.fnUntraced(function* (exit: ProcessExit.ProcessExit) {
+    const ranFor = Duration.zero
+    lastExit = exit
+    events.publish(name, (at) => new Event.Exited({ ...at, exit, identity: undefined, ranFor }))
+    dispatch({ _tag: "Exited", name, exit, ranFor })
   })
 
-  const end = Effect.gen(function* () {
-    yield* enter("Stopping", (at) => new Event.StopRequested(at))
-    if (keeper !== undefined) yield* Fiber.interrupt(keeper)
-    keeper = undefined
-    const stopped = run
-    stopped?.child.sent.add(spec.stopSignal)
-    const identity = stopped?.child.identity
-    const options = { grace: spec.stopGrace, signal: spec.stopSignal }
-    const receipt = yield* Tree.sweep(identity, cookie, options)
-    if (stopped !== undefined) {
-      if (receipt.escalated.some((one) => ProcessIdentity.equals(one, stopped.child.identity))) {
-        stopped.child.sent.add("SIGKILL")
-      }
-      const last = yield* Effect.timeoutOption(Deferred.await(stopped.child.end), "1 second")
-      if (Option.isSome(last)) yield* record(Children.exitOf(stopped.child, last.value), stopped)
-      // Whoever was forked meanwhile without our environment is still in the group.
-      yield* Tree.killGroup(stopped.child.identity)
-    }
-    yield* enter("Stopped", (at) => new Event.Stopped({ ...at, receipt }))
-    if (receipt.survivors.length === 0) return receipt
-    return yield* error(new ProcessControl.Survivors({ pids: receipt.survivors.map((one) => one.pid) }))
-  }).pipe(Effect.catchTag("Unsupported", Effect.die))
+  const missing = ({ probe, why }: Prerequisites.Missing): void => {
+    events.publish(name, (at) => new Event.WaitingFor({ ...at, probe, why }))
+    dispatch({ _tag: "Held", name })
+  }
 
-  // Waiting for one's turn can be interrupted; a stop or start that has begun is brought to its end.
-  const exclusive = <A, E>(effect: Effect.Effect<A, E>): Effect.Effect<A, E> =>
-    turn.withPermit(Effect.uninterruptible(Effect.provideService(effect, ProcessTable, table)))
+  const spawn = Effect.fnUntraced(function* (startedBy: Runs.Run["startedBy"], restarts: number) {
+    const spawned = yield* launch(startedBy)
+    run = spawned
+    const { identity } = spawned
+    const containment = spec.containment
+    events.publish(name, (at) => new Event.Spawned({ ...at, identity, startedBy, restarts, containment }))
+    dispatch({ _tag: "Spawned", name })
+    // Whoever was told may have stopped it, and it may have ended before it was known here.
+    if (run !== spawned || isEnding) return
+    if (spawned.hasEnded()) onEnd(spawned)
+    else watchOver(spawned, false)
+  }, Effect.uninterruptible)
+
+  const begin = Effect.fnUntraced(
+    function* (startedBy: Runs.Run["startedBy"], restarts: number) {
+      if (spec.prerequisites.length > 0) yield* Prerequisites.hold(spec.prerequisites, missing)
+      // Not on the way of a restart: what was there a moment ago is there.
+      if (startedBy === "request") {
+        const [problem] = (yield* Preflight.check([spec])).get(name) ?? []
+        if (problem !== undefined) {
+          return yield* notStarted(new ProcessExit.SpawnFailed({ code: problem.code, command: problem.message }))
+        }
+      }
+      const held = spec.port === undefined ? undefined : yield* shared.claimPort(spec.port)
+      if (held !== undefined) return yield* notStarted(held)
+      yield* spawn(startedBy, restarts).pipe(Effect.catch(notStarted))
+    },
+    Effect.catchDefect((defect) => {
+      // A mistake of ours: it must not leave the process in a start that never ends.
+      const exit = new ProcessExit.SpawnFailed({ code: "DEFECT", command: spec.command })
+      return Effect.andThen(
+        Effect.logError(`starting ${name}`, defect),
+        run === undefined ? notStarted(exit) : Effect.void
+      )
+    })
+  )
+
+  /** Ends a life, or whatever of any life is left, by the means of its containment. */
+  const sweep = Effect.fnUntraced(
+    function* (of: Runs.Run | undefined, only?: number) {
+      const { stopGrace: grace, stopSignals: signals } = spec
+      const whom = {
+        ...(of === undefined ? {} : { members: of.container.members }),
+        ...(only === undefined ? {} : { life: only })
+      }
+      for (const signal of signals) of?.sent.add(signal)
+      let done = noReceipt
+      // The one that was spawned is only its wrapping, which a stop signal must not end before what it wraps.
+      if (of?.container.tier === "pid-namespace") {
+        const main = yield* of.container.main
+        if (main !== undefined) done = yield* ProcessIdentity.terminate([main], { grace, signals })
+        if (done.escalated.length > 0) of.sent.add("SIGKILL")
+        // It ends as the program did, unless it is killed before it has seen that.
+        else yield* awaitEnd(of, "1 second")
+      }
+      if (of?.container.tier === "cgroup") {
+        // It may not have entered yet. Nobody is signalled twice: many a program takes that for "at once".
+        const others = (yield* of.container.members).filter((pid) => pid !== of.identity.pid)
+        const everybody = [of.identity, ...(yield* identitiesOf(others))]
+        done = yield* ProcessIdentity.terminate(everybody, { grace, signals })
+      }
+      // Before looks that could go on for long where somebody forks faster than he is found.
+      if (of !== undefined) yield* of.container.kill
+      return Tree.merge(done, yield* Tree.sweep(of?.identity, ours, { grace, signals, ...whom }))
+    },
+    onTable,
+    Effect.orDie
+  )
+
+  const stoppedBy = Effect.fnUntraced(function* (of: Runs.Run, by: "request" | "group") {
+    const how = yield* Effect.timeoutOption(of.exit, "1 second")
+    if (Option.isNone(how)) return new ProcessExit.StopRequested({ by })
+    if (how.value._tag === "Exited") return new ProcessExit.StopRequested({ by, code: how.value.code })
+    if (how.value._tag === "Signaled") return new ProcessExit.StopRequested({ by, signal: how.value.signal })
+    return new ProcessExit.StopRequested({ by })
+  })
+
+  /**
+   * Where nobody can be looked for, as without a free descriptor: our own child has its number until we hear of its end.
+   */
+  const endBlindly = Effect.fnUntraced(function* (of: Runs.Run) {
+    if (!of.isChild) return
+    for (const signal of [...spec.stopSignals, "SIGKILL"] as const) {
+      if (of.hasEnded()) return
+      of.sent.add(signal)
+      yield* table.kill(-of.identity.pid, signal)
+      yield* awaitEnd(of, signal === "SIGKILL" ? "2 seconds" : spec.stopGrace)
+    }
+  })
+
+  const stop = Effect.fnUntraced(
+    function* (by: "request" | "group", exit: ProcessExit.ProcessExit | undefined) {
+      // Interrupted, a reload ends the new one before anything else.
+      yield* Fiber.interruptAll(reloading)
+      if (starting !== undefined) yield* Fiber.interrupt(starting)
+      starting = undefined
+      const stopped = run
+      stopWatching()
+      isSwept = false
+      receipt = yield* sweep(stopped)
+      isSwept = true
+      let ranFor = Duration.zero
+      if (stopped !== undefined) {
+        if (receipt.escalated.some((one) => ProcessIdentity.equals(one, stopped.identity))) stopped.sent.add("SIGKILL")
+        ranFor = yield* record(stopped, exit ?? (yield* stoppedBy(stopped, by)))
+      }
+      const left = receipt
+      events.publish(name, (at) => new Event.Stopped({ ...at, receipt: left }))
+      isEnding = false
+      dispatch({ _tag: "Stopped", name, ranFor, survivors: left.survivors.length > 0 })
+    },
+    Effect.catchDefect((defect) =>
+      Effect.gen(function* () {
+        yield* Effect.logError(`stopping ${name}`, defect)
+        if (run !== undefined) yield* endBlindly(run)
+        isEnding = false
+        // Nobody knows what is left: nothing is started beside it.
+        dispatch({ _tag: "Stopped", name, ranFor: Duration.zero, survivors: true })
+        if (run?.hasEnded() === true) onEnd(run)
+      })
+    )
+  )
+
+  const failed = (reason: ProcessControl.ProcessControlError["reason"]) =>
+    new ProcessControl.ProcessControlError({ process: name, reason })
+
+  const discard = (of: Runs.Run) =>
+    Effect.ensuring(
+      Effect.andThen(sweep(of, of.life), Effect.orDie(onTable(Tree.killGroup(of.identity)))),
+      Effect.sync(() => {
+        lives.delete(of)
+        shared.ended(of)
+        fork(of.release)
+      })
+    )
+
+  const notReloaded = (exit: ProcessExit.ProcessExit): void =>
+    events.publish(name, (at) => new Event.ReloadFailed({ ...at, exit }))
+
+  /** The new one, once it is ready; else how it ended, and nothing of it is left. Only the wait can be interrupted. */
+  const successor = Effect.fnUntraced(function* (
+    interruptible: <A, E>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+  ) {
+    const next = yield* launch("request")
+    events.publish(name, (at) => new Event.Reloading({ ...at, identity: next.identity }))
+    // Without anything to show it would take the place of the old one before it could fail, for example to listen.
+    const proven = spec.ready === "spawned" && Duration.isZero(spec.minUptime) ? { ...spec, minUptime: proof } : spec
+    const isReady = Vigil.awaitReady(proven, next.signs).pipe(
+      Effect.map((ready) => (ready ? undefined : new ProcessExit.ReadinessTimeout({ after: spec.startGrace })))
+    )
+    const failure: ProcessExit.ProcessExit | undefined = yield* interruptible(
+      Effect.raceFirst(isReady, next.exit)
+    ).pipe(
+      Effect.onInterrupt(() =>
+        Effect.andThen(
+          discard(next),
+          Effect.sync(() => notReloaded(new ProcessExit.StopRequested({ by: "request" })))
+        )
+      )
+    )
+    if (failure === undefined && !next.hasEnded()) return next
+    const exit = failure ?? (yield* next.exit)
+    yield* discard(next)
+    return yield* Effect.fail(exit)
+  })
+
+  const replace = Effect.fnUntraced(function* (old: Runs.Run, next: Runs.Run) {
+    const wasGone = old.hasEnded()
+    stopWatching()
+    run = next
+    isReloading = false
+    events.publish(name, (at) => new Event.Reloaded({ ...at, identity: next.identity }))
+    // The old one may not have been ready yet.
+    dispatch({ _tag: "Ready", name })
+    watchOver(next, true)
+    if (next.hasEnded()) onEnd(next)
+    yield* sweep(old, old.life)
+    yield* record(old, wasGone ? yield* old.exit : new ProcessExit.Recycled({ why: "Reload" }))
+  })
+
+  const reload = Effect.uninterruptibleMask((restore) =>
+    Effect.gen(function* () {
+      const old = run
+      if (old === undefined || isEnding || old.hasEnded()) return yield* failed(new ProcessControl.NotRunning({}))
+      isReloading = true
+      const next = yield* Effect.mapError(successor(restore), (exit) => {
+        notReloaded(exit)
+        return failed(new ProcessControl.ReloadFailed({ exit }))
+      })
+      yield* replace(old, next)
+    })
+  ).pipe(
+    Effect.ensuring(
+      Effect.sync(() => {
+        isReloading = false
+        // Nothing took the place of the old one, and nobody listened meanwhile.
+        if (run?.hasEnded() === true) onEnd(run)
+      })
+    )
+  )
+
+  /** Goes on when who asked for it does not wait any longer. */
+  const reloadInTurn = Effect.suspend(() => {
+    const fiber = fork(reloads.withPermit(reload))
+    reloading.add(fiber)
+    fiber.addObserver(() => reloading.delete(fiber))
+    return Effect.flatMap(Fiber.await(fiber), (exit) =>
+      Exit.hasInterrupts(exit)
+        ? failed(new ProcessControl.Unavailable({ why: "it was stopped before it was reloaded" }))
+        : exit
+    )
+  })
 
   return {
     name,
-    identity: () => run?.child.identity,
-    status: Effect.gen(function* () {
-      const uptime = run === undefined ? undefined : yield* elapsed(run.since)
-      return { name, state, identity: run?.child.identity, uptime, restarts, lastExit, startedBy: run?.startedBy }
-    }),
-    start: exclusive(Effect.suspend(() => (["Stopped", "Ended", "Failed"].includes(state) ? begin : Effect.void))),
-    stop: exclusive(end),
-    restart: exclusive(Effect.andThen(end, begin)),
-    close: Effect.suspend(() => {
-      closed = true
-      return Effect.asVoid(exclusive(end))
-    }),
+    log,
+    run: () => run,
+    lives: () => lives,
+    lastExit: () => lastExit,
+    isSwept: () => isSwept && receipt.survivors.length === 0,
+    receipt: () => receipt,
+    begin: (startedBy, restarts) => {
+      // Also where nothing can be started: a change may mend it.
+      watchFiles()
+      starting = fork(begin(startedBy, restarts))
+    },
+    end: (by, exit) => {
+      isEnding = true
+      fork(Effect.uninterruptible(stop(by, exit)))
+    },
+    adopt: (found, age) =>
+      Runs.adopt({ spec, onEnd, id: ours.id }, found, age).pipe(
+        Scope.provide(background),
+        onTable,
+        Effect.map((adopted) => {
+          run = adopted
+          lives.add(adopted)
+          life = adopted.life
+          const { restarts } = found
+          events.publish(name, (at) => new Event.Adopted({ ...at, restarts, identity: adopted.identity }))
+          dispatch({ _tag: "Adopted", name, restarts })
+          shared.began(adopted)
+          watchFiles()
+          watchOver(adopted, true)
+        })
+      ),
+    reload: reloadInTurn,
     signal: (signal) =>
       Effect.suspend(() => {
-        if (run === undefined) return error(new ProcessControl.NotRunning({}))
-        run.child.sent.add(signal)
-        return ProcessIdentity.signal(run.child.identity, signal).pipe(
+        const target = run
+        if (target === undefined) return failed(new ProcessControl.NotRunning({}))
+        target.sent.add(signal)
+        return target.container.main.pipe(
+          Effect.flatMap((main) => (main === undefined ? Effect.succeed(false) : ProcessIdentity.signal(main, signal))),
           Effect.orDie,
-          Effect.provideService(ProcessTable, table),
+          onTable,
           Effect.filterOrFail(
             (sent) => sent,
-            () => error(new ProcessControl.NotRunning({}))
+            () => failed(new ProcessControl.NotRunning({}))
           ),
           Effect.asVoid
         )
-      }),
-    settled: Effect.asVoid(Effect.timeoutOption(settled.await, spec.startGrace))
+      })
   }
 })
