@@ -32,7 +32,8 @@ const pages = [
   ...pagesIn("docs"),
   ...pagesIn("docs/guide"),
   ...pagesIn("docs/policies"),
-  ...pagesIn("docs/probes")
+  ...pagesIn("docs/probes"),
+  ...pagesIn("docs/supervisor")
 ].filter((page) => Fs.existsSync(Path.join(root, page)))
 
 /** What the compiler says of the examples; empty when all are right. */

@@ -7,7 +7,7 @@ import { promisify } from "node:util"
 import { assert, describe, it } from "@effect/vitest"
 
 const root = fileURLToPath(new URL("../examples/", import.meta.url))
-const examples = ["policies", "probes"].flatMap((folder) =>
+const examples = ["policies", "probes", "supervisor"].flatMap((folder) =>
   Fs.readdirSync(Path.join(root, folder, "src"))
     .filter((name) => /^\d\d-/.test(name))
     .map((name) => Path.join(folder, "src", name))

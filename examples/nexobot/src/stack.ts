@@ -69,7 +69,7 @@ export const make = (options: StackOptions) => {
       env: { PORT: String(ports.gateway), GATEWAY_TOKEN: options.gatewayToken, GATEWAY_LOCK: files.lock },
       ready: answers.gateway,
       restartPolicy,
-      logFile: inState("gateway.log")
+      log: inState("gateway.log")
     }),
     component: Component.make(
       {
@@ -104,7 +104,7 @@ export const make = (options: StackOptions) => {
       env: { PORT: String(ports.webUi), WEB_UI_CONFIG: files.webUi },
       ready: answers.webUi,
       restartPolicy,
-      logFile: inState("web-ui.log")
+      log: inState("web-ui.log")
     }),
     component: Component.make(
       {
@@ -137,7 +137,7 @@ export const make = (options: StackOptions) => {
       ],
       ready: answers.redis,
       restartPolicy,
-      logFile: inState("redis.log")
+      log: inState("redis.log")
     }),
     component: Component.make(
       {

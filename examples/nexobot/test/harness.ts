@@ -95,6 +95,20 @@ export const start = async (place: Place): Promise<Running> => {
   return running
 }
 
+/** The process that ends what this one supervises, should it be killed. */
+export const guardianOf = (supervisor: number): number => {
+  const pid = Fs.readdirSync("/proc").find((name) => {
+    try {
+      const [command, stat] = ["cmdline", "stat"].map((file) => Fs.readFileSync(`/proc/${name}/${file}`, "utf8"))
+      return command?.includes("nexo-guardian") && stat?.split(") ")[1]?.split(" ")[1] === String(supervisor)
+    } catch {
+      return false // gone, or no process
+    }
+  })
+  if (pid === undefined) throw new Error(`process ${supervisor} has no guardian`)
+  return Number(pid)
+}
+
 export const isAlive = (pid: number): boolean => {
   try {
     const stat = Fs.readFileSync(`/proc/${pid}/stat`, "utf8")
