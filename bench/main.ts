@@ -2,16 +2,13 @@
  * Measures. `npm run bench -- [suite ...] [--json]`; all suites unless named. With `--json` the standard output has one
  * JSON object a line and nothing else.
  *
- * Each suite is bundled to JavaScript and runs in a process of its own: what users run is JavaScript, too, and Node's
- * type stripping takes some 40 MB, which a supervisor pays for with every fork.
+ * Each suite is bundled to JavaScript and runs in a process of its own.
  */
 import { execFile } from "node:child_process"
 import * as Fs from "node:fs"
-import * as Path from "node:path"
 import { promisify } from "node:util"
 
-import { build } from "tsup"
-
+import { bundle } from "./bundle.ts"
 import { inBench } from "./paths.ts"
 import { json, type Row, table } from "./report.ts"
 
@@ -24,23 +21,8 @@ const flags = words.filter((word) => word.startsWith("-"))
 const names = words.filter((word) => !word.startsWith("-"))
 const unknown = [...flags.filter((flag) => flag !== "--json"), ...names.filter((name) => !suites.includes(name))]
 
-const outDir = inBench("../node_modules/.cache/bench")
-
 const run = async (name: string): Promise<ReadonlyArray<Row>> => {
-  await build({
-    entry: { [name]: inBench(`suites/${name}.ts`) },
-    outDir,
-    config: false,
-    silent: true,
-    format: "esm",
-    outExtension: () => ({ js: ".mjs" }),
-    target: "node22",
-    platform: "node",
-    dts: false,
-    noExternal: [/.*/],
-    banner: { js: `import { createRequire } from "node:module"; const require = createRequire(import.meta.url);` }
-  })
-  const child = promisify(execFile)(process.execPath, [inBench("run-suite.mjs"), Path.join(outDir, `${name}.mjs`)], {
+  const child = promisify(execFile)(process.execPath, [inBench("run-suite.mjs"), await bundle(`suites/${name}.ts`)], {
     env: { ...process.env, BENCH_FOLDER: new URL("./", import.meta.url).href }
   })
   child.child.stderr?.pipe(process.stderr)
