@@ -37,6 +37,7 @@ export default defineConfig({
       { text: "Guide", link: "/guide/getting-started" },
       { text: "Policies", link: "/policies/" },
       { text: "Probes", link: "/probes/" },
+      { text: "Supervisor", link: "/supervisor/" },
       { text: "API", link: "/api/" },
       { text: "Decisions", link: `/decisions/${pages("decisions")[0] ?? ""}` }
     ],
@@ -57,6 +58,11 @@ export default defineConfig({
         text: "Probes",
         link: "/probes/",
         items: pages("probes").map((page) => ({ text: sentence(page), link: `/probes/${page}` }))
+      },
+      {
+        text: "Supervisor",
+        link: "/supervisor/",
+        items: pages("supervisor").map((page) => ({ text: sentence(page), link: `/supervisor/${page}` }))
       },
       {
         text: "Decisions",
