@@ -72,6 +72,9 @@ const notTold = (code: string, message: string): Reason => {
   return broken(isKnown ? code : stranger)
 }
 
+/** Names of MariaDB's own errors, which the driver does not know. */
+const mariaDb = new Map([[1969, "ER_STATEMENT_TIMEOUT"]])
+
 const reasonOf = (error: unknown, phase: Phase, shown: (message: string) => string): Reason => {
   const message = shown(error instanceof Error ? error.message : String(error))
   const code = shown(codeOf(error))
@@ -79,11 +82,14 @@ const reasonOf = (error: unknown, phase: Phase, shown: (message: string) => stri
   const isTold = Predicate.hasProperty(error, "sqlState") && Predicate.hasProperty(error, "errno")
   if (!isTold) return notTold(code, message)
   const errno = Number(error.errno)
+  const name = mariaDb.get(errno) ?? code
   if (tooMany.has(errno)) return new Database.TooManyConnections({ message })
   if (ownLimit.has(errno)) return new Database.OwnFault({ why: message })
   if (notReady.has(errno)) return new Database.NotReady({ message })
   if (expired.has(errno) || (phase === "connect" && denied.has(errno))) return new Database.AccessDenied({ message })
-  return phase === "connect" ? new Database.Unreachable({ code }) : new Database.QueryFailed({ code, message })
+  return phase === "connect"
+    ? new Database.Unreachable({ code: name })
+    : new Database.QueryFailed({ code: name, message })
 }
 
 /** Rows of a statement that has some; the driver gives a header to those that have none. */

@@ -11,6 +11,7 @@ import type * as Database from "../src/Database.ts"
 import { QueryFailed } from "../src/Database.ts"
 import * as IntegrityProbe from "../src/IntegrityProbe.ts"
 import * as PostgresDatabase from "../src/PostgresDatabase.ts"
+import { ask } from "./DatabaseContract.ts"
 import { probeContract } from "./ProbeContract.ts"
 import { answering, at, databases, kinds, nameOf, refusing, tooManyFiles } from "./sqlServers.ts"
 import { signatureOf, tcpServer } from "./support.ts"
@@ -184,6 +185,16 @@ for (const { connected, dialect, isMissing, server } of kinds) {
         }
         assert.strictEqual(yield* sql("SELECT count(*) FROM products", nameOf(database)), "4")
       })
+    )
+
+    it.live.runIf(dialect === "mysql")(
+      "timeout: when MariaDB says it first, in a code of its own, it is one as well",
+      () =>
+        Effect.gen(function* () {
+          const query = "SET STATEMENT max_statement_time = 0.05 FOR SELECT sleep(9)"
+          const { reason } = yield* Effect.flip(ask(yield* live(filled), query))
+          assert.deepInclude(reason, { code: "ER_STATEMENT_TIMEOUT" })
+        })
     )
 
     it.live("timeout: the server stops the query too", () =>
