@@ -181,10 +181,14 @@ describe.skipIf(noHungDisks)("DiskProbe: a disk that hangs", () => {
         `${path}: the disk does not answer`
       ])
       assert.deepStrictEqual(yield* Fiber.join(first), hung)
-      assert.deepStrictEqual(yield* asking(path), ["D"], "not even SIGKILL ends it")
+      // It may be on its way back into its wait, which not even SIGKILL ends.
+      yield* eventually(
+        "one helper waits for the disk",
+        Effect.map(asking(path), (states) => (states.join() === "D" ? true : undefined))
+      )
       assert.deepStrictEqual(yield* Effect.all([probe.check, probe.check], { concurrency: 2 }), [hung, hung])
       assert.deepStrictEqual(yield* probe.check, hung)
-      assert.deepStrictEqual(yield* asking(path), ["D"], "no second one was started")
+      assert.lengthOf(yield* asking(path), 1, "no second one was started")
       yield* kill(holder)
       const gone = yield* eventually(
         "the disk is there no more",

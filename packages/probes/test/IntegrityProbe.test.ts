@@ -187,15 +187,15 @@ for (const { connected, dialect, isMissing, server } of kinds) {
       })
     )
 
-    it.live.runIf(dialect === "mysql")(
-      "timeout: when MariaDB says it first, in a code of its own, it is one as well",
-      () =>
+    if (dialect === "mysql") {
+      it.live("timeout: when MariaDB says it first, in a code of its own, it is one as well", () =>
         Effect.gen(function* () {
           const query = "SET STATEMENT max_statement_time = 0.05 FOR SELECT sleep(9)"
           const { reason } = yield* Effect.flip(ask(yield* live(filled), query))
           assert.deepInclude(reason, { code: "ER_STATEMENT_TIMEOUT" })
         })
-    )
+      )
+    }
 
     it.live("timeout: the server stops the query too", () =>
       Effect.gen(function* () {
